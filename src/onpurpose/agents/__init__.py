@@ -1,0 +1,1 @@
+"""The callers' side: one module per framework; none knows another."""

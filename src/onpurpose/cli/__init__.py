@@ -1,0 +1,1 @@
+"""The command `onpurpose`: one module per verb."""

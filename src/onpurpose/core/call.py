@@ -1,0 +1,69 @@
+"""A tool call: all that a policy may read. Its canonical form and digest are in `canonical`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MAX_DEPTH = 64
+"""How deep a payload may nest."""
+
+MAX_TEXT = 1 << 20
+"""How much text a payload may hold, in UTF-8 bytes; every value counts at least one."""
+
+MAX_NAME = 512
+"""How long a capability or an agent's id may be, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The person on whose behalf the agent acts; `None` in a call means anonymous."""
+
+    user_id: str
+    groups: tuple[str, ...] = ()
+
+
+class Call:
+    """One tool call as the application and the model present it. Never changed once made.
+
+    The payload is the model's and hostile; everything else but `purpose_id` is vouched for by
+    the application. Nothing is validated here: `decide` denies what cannot be read.
+    """
+
+    __slots__ = (
+        "agent_id",
+        "capability",
+        "data_source_id",
+        "elements",
+        "identity",
+        "payload",
+        "policy_context",
+        "purpose_id",
+        "risk_category",
+        "task_context",
+    )
+
+    def __init__(  # noqa: PLR0913  these are the contract's fields
+        self,
+        agent_id: str,
+        capability: str,
+        payload: object = None,
+        policy_context: Mapping[str, object] | None = None,
+        *,
+        task_context: str | None = None,
+        risk_category: str | None = None,
+        identity: Identity | None = None,
+        purpose_id: str | None = None,
+        data_source_id: str | None = None,
+        elements: tuple[str, ...] | None = None,
+    ) -> None:
+        self.agent_id = agent_id
+        self.capability = capability
+        self.payload = payload
+        self.policy_context = policy_context
+        self.task_context = task_context
+        self.risk_category = risk_category
+        self.identity = identity
+        self.purpose_id = purpose_id
+        self.data_source_id = data_source_id
+        self.elements = elements

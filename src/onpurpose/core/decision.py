@@ -1,0 +1,78 @@
+"""What was decided and why. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from onpurpose.core.outcome import Outcome
+from onpurpose.core.span import Span
+
+
+class Code(StrEnum):
+    """Why, in one stable word: what an agent or a query switches on."""
+
+    RULE_MATCHED = "rule_matched"
+    RULE_UNKNOWN = "rule_unknown"
+    NO_RULE_MATCHED = "no_rule_matched"
+    RISK = "risk"
+    MALFORMED_CALL = "malformed_call"
+    NO_POLICY = "no_policy"
+    POLICY_UNREADABLE = "policy_unreadable"
+    AUDIT_UNAVAILABLE = "audit_unavailable"
+    INTERNAL_ERROR = "internal_error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """A condition that could not be answered: which, why, and what would settle it."""
+
+    condition: str
+    why: str
+    settle: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleRef:
+    """The rule a reason speaks of: its section's outcome, its capability and its place."""
+
+    outcome: Outcome
+    capability: str
+    span: Span
+
+    def __str__(self) -> str:
+        return f"{self.span.source}:{self.span.line}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """A sign of risk that the taxonomy found in the payload, and what it weighs."""
+
+    name: str
+    weight: int
+    certain: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One step of the road to the outcome; `outcome` is what this reason alone asks for."""
+
+    code: Code
+    outcome: Outcome
+    message: str
+    rule: RuleRef | None = None
+    unknown: tuple[Unknown, ...] = ()
+    signals: tuple[Signal, ...] = ()
+
+
+class Decision:
+    """The outcome of a call and its reasons, the decisive ones first. Never changed once made."""
+
+    __slots__ = ("outcome", "reasons")
+
+    def __init__(self, outcome: Outcome, reasons: tuple[Reason, ...]) -> None:
+        self.outcome = outcome
+        self.reasons = reasons
+
+    def __repr__(self) -> str:
+        return f"Decision({self.outcome!s}, {', '.join(str(reason.code) for reason in self.reasons)})"

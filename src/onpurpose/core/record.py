@@ -1,0 +1,63 @@
+"""Records, and the chain that shows when one was changed, removed, moved or added.
+
+A chain belongs to one writer. The hash of a record covers the chain's name, the record's place
+in it, the hash of the record before and every byte of its body:
+
+    hash(n) = SHA-256("onpurpose.record.1" 00  chain  00  n as 8 bytes  hash(n-1)  body(n))
+
+with `hash(0)` of 32 zero bytes. A checkpoint is a signed statement of how far chains reach; the
+checkpoints of a log form a chain of their own, so that none can be left out either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+GENESIS = bytes(32)
+"""The hash before a chain's first record."""
+
+
+class Record:
+    """Something that happened, ready to be written: `body` is its canonical JSON, every field in it.
+
+    `kind` says what it tells of (`decision`, `log.opened`, ...) and stands in the body too.
+    """
+
+    __slots__ = ("body", "kind")
+
+    def __init__(self, kind: str, body: bytes) -> None:
+        self.kind = kind
+        self.body = body
+
+
+class Head:
+    """How far a chain reaches: its name (32 hex digits), the last record's number and its hash."""
+
+    __slots__ = ("chain", "hash", "seq")
+
+    def __init__(self, chain: str, seq: int, hash: bytes) -> None:  # noqa: A002  the chain's own word
+        self.chain = chain
+        self.seq = seq
+        self.hash = hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Head) and (self.chain, self.seq, self.hash) == (other.chain, other.seq, other.hash)
+
+    def __hash__(self) -> int:
+        return hash((self.chain, self.seq, self.hash))
+
+    def __repr__(self) -> str:
+        return f"Head({self.chain}:{self.seq} {self.hash.hex()[:12]})"
+
+
+class Receipt(Head):
+    """Where a record stands in the log, once it is durable: proof to quote in a ticket."""
+
+    __slots__ = ()
+
+
+def link(previous: bytes, chain: str, seq: int, body: bytes) -> bytes:
+    """The hash (32 bytes) of record `seq` (from 1) of a chain, after the record hashed `previous`."""
+    return hashlib.sha256(
+        b"onpurpose.record.1\0" + chain.encode() + b"\0" + seq.to_bytes(8, "big") + previous + body
+    ).digest()

@@ -1,0 +1,1 @@
+"""How policies are written: YAML text in, `Policy` out."""
