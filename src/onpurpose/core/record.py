@@ -13,8 +13,17 @@ from __future__ import annotations
 
 import hashlib
 
+from onpurpose.core.errors import OnPurposeError
+
 GENESIS = bytes(32)
 """The hash before a chain's first record."""
+
+MAX_BODY = (1 << 24) - 1
+"""How long the body of a record may be, in bytes."""
+
+
+class LedgerError(OnPurposeError):
+    """A record could not be made durable, or a log cannot be read. Whoever asked is refused."""
 
 
 class Record:
@@ -41,7 +50,11 @@ class Head:
         self.hash = hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Head) and (self.chain, self.seq, self.hash) == (other.chain, other.seq, other.hash)
+        return isinstance(other, Head) and (self.chain, self.seq, self.hash) == (
+            other.chain,
+            other.seq,
+            other.hash,
+        )
 
     def __hash__(self) -> int:
         return hash((self.chain, self.seq, self.hash))
@@ -54,6 +67,26 @@ class Receipt(Head):
     """Where a record stands in the log, once it is durable: proof to quote in a ticket."""
 
     __slots__ = ()
+
+
+class Stored:
+    """A record as the log holds it: its place in the order of commits (from 1), its chain, its body.
+
+    Nothing in it is vouched for: a field of the wrong type reads as empty (`b""`, `""`, -1), so that
+    no check can pass it.
+    """
+
+    __slots__ = ("body", "chain", "hash", "position", "seq")
+
+    def __init__(self, position: int, chain: str, seq: int, hash: bytes, body: bytes) -> None:  # noqa: A002  a row
+        self.position = position
+        self.chain = chain
+        self.seq = seq
+        self.hash = hash
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"Stored({self.position} {self.chain}:{self.seq})"
 
 
 def link(previous: bytes, chain: str, seq: int, body: bytes) -> bytes:

@@ -1,0 +1,162 @@
+"""(compiled policies, call) -> Decision. The only place where an outcome is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from onpurpose.core.call import MAX_NAME, Call, Identity
+from onpurpose.core.compile import CompiledPolicy, Plan, Step
+from onpurpose.core.decision import Code, Decision, Reason
+from onpurpose.core.facts import Answer, Facts, Malformed
+from onpurpose.core.outcome import Outcome
+from onpurpose.core.policy import Rule
+from onpurpose.core.risk import UNTOLD, assess
+from onpurpose.core.unknown import explain_unknown
+
+_ALLOW, _DENY = Outcome.ALLOW, Outcome.DENY
+
+
+def denial(code: Code, message: str) -> Decision:
+    """A denial for one reason that no rule gave."""
+    return Decision(_DENY, (Reason(code=code, outcome=_DENY, message=message),))
+
+
+NO_RULE = denial(Code.NO_RULE_MATCHED, "no rule matches, and what no rule allows is denied")
+NO_POLICY = denial(Code.NO_POLICY, "no policy is in force for this call")
+
+
+def decide(policies: tuple[CompiledPolicy, ...], call: Call) -> Decision:
+    """The strictest of what the policies say of the call. Never raises for what a call contains."""
+    try:
+        facts = read_facts(call)
+    except Malformed as malformed:
+        return denial(Code.MALFORMED_CALL, str(malformed))
+    return decide_on(policies, call, facts)
+
+
+def read_facts(call: Call) -> Facts:
+    """The call's facts. Raises `Malformed`, saying why, where the call cannot be read at all."""
+    agent, context = call.agent_id, call.policy_context
+    if not _is_name(agent) or not agent:
+        raise Malformed("agent_id is no readable text of 1 to 512 characters")
+    if not isinstance(call.capability, str):
+        raise Malformed("the capability is no string")
+    if context is not None and not isinstance(context, Mapping):
+        raise Malformed("policy_context is no mapping")
+    for label in (call.task_context, call.risk_category, call.purpose_id, call.data_source_id):
+        if label is not None and not _is_name(label):
+            raise Malformed("a label of the call is no readable text of at most 512 characters")
+    if call.identity is not None and not isinstance(call.identity, Identity):
+        raise Malformed("identity is not an Identity")
+    return Facts(call)
+
+
+def decide_on(policies: tuple[CompiledPolicy, ...], call: Call, facts: Facts) -> Decision:
+    """`decide`, for a caller that has read the facts already."""
+    if len(policies) == 1:
+        return _judge(policies[0], call, facts)
+    if not policies:
+        return NO_POLICY
+    decisions = sorted((_judge(policy, call, facts) for policy in policies), key=lambda d: -d.outcome)
+    return Decision(decisions[0].outcome, tuple(reason for d in decisions for reason in d.reasons))
+
+
+def trace(compiled: CompiledPolicy, call: Call) -> tuple[tuple[Rule, Answer], ...]:
+    """What every rule that may concern the call's capability answers, in order, all of them asked.
+
+    Empty for a malformed call.
+    """
+    try:
+        facts = read_facts(call)
+    except Malformed:
+        return ()
+    return tuple((step.rule, _answer(step, facts)) for step in compiled.plan(call.capability) or ())
+
+
+def _judge(compiled: CompiledPolicy, call: Call, facts: Facts) -> Decision:
+    plan = compiled.plan(call.capability)
+    if plan is None:
+        return denial(Code.MALFORMED_CALL, "the capability is not dotted segments of letters, digits, `_` and `-`")
+    decided, unsure = _walk(plan, facts)
+    if unsure:
+        decision = _with_floors(decided, unsure, compiled, call, facts)
+    else:
+        decision = NO_RULE if decided is None else decided.decision
+    return _with_risk(decision, compiled, call, facts) if compiled.policy.risk_levels else decision
+
+
+def _walk(plan: Plan, facts: Facts) -> tuple[Step | None, list[Step] | None]:
+    """The first rule that surely fires, and those met before it that may."""
+    unsure: list[Step] | None = None
+    for step in plan:
+        sure = step.sure
+        for ask in step.asks:
+            answer = ask(facts)
+            if answer is not True:
+                if answer is False:
+                    break
+                sure = False
+        else:
+            if sure:
+                return step, unsure
+            unsure = [*unsure, step] if unsure else [step]
+            if step.outcome is _DENY:
+                return None, unsure
+    return None, unsure
+
+
+def _answer(step: Step, facts: Facts) -> Answer:
+    decided, unsure = _walk((step,), facts)
+    return True if decided else None if unsure else False
+
+
+def _with_floors(
+    decided: Step | None, unsure: list[Step], compiled: CompiledPolicy, call: Call, facts: Facts
+) -> Decision:
+    """The rule of not knowing: each rule that may fire keeps its outcome as a floor."""
+    floor = max(step.outcome for step in unsure)
+    reasons = [_unsure(step, compiled, call, facts) for step in unsure if decided is None or step.outcome > _ALLOW]
+    if decided is not None:
+        reasons.append(decided.decision.reasons[0])
+    elif floor is not _DENY:
+        reasons.append(NO_RULE.reasons[0])
+    outcome = max(reason.outcome for reason in reasons)
+    reasons.sort(key=lambda reason: reason.outcome is not outcome)
+    return Decision(outcome, tuple(reasons))
+
+
+def _unsure(step: Step, compiled: CompiledPolicy, call: Call, facts: Facts) -> Reason:
+    return Reason(
+        code=Code.RULE_UNKNOWN,
+        outcome=step.outcome,
+        message=f"whether the {step.outcome} rule matches cannot be told",
+        rule=step.decision.reasons[0].rule,
+        unknown=explain_unknown(step, facts, compiled, call.capability),
+    )
+
+
+def _with_risk(decision: Decision, compiled: CompiledPolicy, call: Call, facts: Facts) -> Decision:
+    """The decision, tightened by what the policy does at the assessed level of risk."""
+    actions = compiled.policy.risk_levels
+    assessment = assess(call.risk_category, facts, compiled.amount_keys)
+    action = max((actions[level] for level in assessment.levels if level in actions), default=_ALLOW)
+    told = assessment.low if assessment.low is assessment.high else f"{assessment.low} to {assessment.high}"
+    why = f"the risk is assessed as {told} by the taxonomy `{call.risk_category}`"
+    if assessment is UNTOLD:
+        why = "the risk cannot be assessed: risk_category is not given, or names no taxonomy"
+    reason = Reason(code=Code.RISK, outcome=action, message=why, signals=assessment.signals)
+    if action > decision.outcome:
+        return Decision(action, (reason, *decision.reasons))
+    return Decision(decision.outcome, (*decision.reasons, reason))
+
+
+def _is_name(text: object) -> bool:
+    if not isinstance(text, str) or len(text) > MAX_NAME:
+        return False
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,264 @@
+"""What a call says of itself, read lazily and once; true, false, or unknown (`None`).
+
+The walk over the payload alone is not lazy: only it tells whether the payload can be read at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from math import isfinite
+from typing import Any, NamedTuple, TypeAlias
+
+from onpurpose.core.call import MAX_DEPTH, MAX_TEXT, Call
+from onpurpose.core.numbers import magnitude
+from onpurpose.core.paths import Reading, read_path
+from onpurpose.core.text import fold, fold_all, unreadable
+from onpurpose.core.values import ABSENT, OPAQUE, entries, scalars_under
+
+Answer: TypeAlias = bool | None
+"""Kleene's three values; `None` is unknown."""
+
+_MIN_INT, _MAX_INT = -(1 << 63), (1 << 63) - 1
+
+
+class Malformed(Exception):  # noqa: N818  the contract's word
+    """The payload cannot be read at all; the message says why, for a person."""
+
+
+class Needle(NamedTuple):
+    """A text that a policy looks for, and its folded form (empty: only the text itself is sought)."""
+
+    text: str
+    folded: bytes
+
+
+def needle(text: str) -> Needle:
+    """The text, ready to be looked for."""
+    return Needle(text, fold(text))
+
+
+class Amounts(NamedTuple):
+    """The smallest and the largest amount read; or `trouble`, why that cannot be told."""
+
+    low: int | Decimal = 0
+    high: int | Decimal = 0
+    trouble: str = ""
+
+
+class Paths(NamedTuple):
+    """The paths read; or `trouble`, why they cannot be told."""
+
+    readings: tuple[Reading, ...] = ()
+    trouble: str = ""
+
+
+class Facts:
+    """The facts of one call. Raises `Malformed` when its payload cannot be read at all.
+
+    `opaque`: something in the payload could hold anything; `blurred`: some text in it cannot be read;
+    `direct`: JSON writes equal payloads equally, without a canonical form of ours.
+    """
+
+    __slots__ = (
+        "_amount_keys", "_amounts", "_folded", "_path_keys", "_paths", "_size",
+        "blurred", "context", "direct", "joined", "keys", "opaque", "payload", "texts",
+    )  # fmt: skip
+
+    def __init__(self, call: Call) -> None:
+        self.payload = payload = call.payload
+        self.context = call.policy_context
+        self.texts: list[str] = []
+        self.keys: list[str] = []
+        self.opaque = False
+        self.blurred = False
+        self.direct = True
+        self._size = 0
+        self._folded: bytes | None = None
+        self._amount_keys: frozenset[str] | None = None
+        self._path_keys: frozenset[str] | None = None
+        if not (type(payload) is dict and self._flat(payload)):
+            self._deep(payload)
+        self.joined = " ".join(self.texts)
+
+    # -- the walk
+
+    def _flat(self, payload: dict[Any, Any]) -> bool:
+        """Read a mapping of short ASCII strings and scalars in one pass; false where it is not one."""
+        texts, size = self.texts, 0
+        for key, value in payload.items():
+            kind = type(value)
+            if kind is str:
+                if not value.isascii():
+                    return False
+                texts.append(value)
+                size += len(value)
+            elif not (kind is bool or value is None or _is_direct(value)):
+                return False
+            if type(key) is not str or not key.isascii():
+                return False
+        if size > MAX_TEXT // 2 or len(payload) > MAX_DEPTH:
+            return False
+        self.keys = list(payload)
+        return True
+
+    def _deep(self, payload: object) -> None:
+        self.texts, self.keys = [], []
+        if isinstance(payload, Mapping):
+            self._descend(payload)
+        elif isinstance(payload, str):
+            self.direct = type(payload) is str
+            self._text(payload, self.texts)
+        elif payload is not None:
+            raise Malformed("the payload is neither a mapping nor a string")
+
+    def _descend(self, payload: object) -> None:
+        self._container(payload)
+        stack = [self._enter(payload)]
+        while stack:
+            child = next(stack[-1], ABSENT)
+            if child is ABSENT:
+                stack.pop()
+            elif len(stack) >= MAX_DEPTH:
+                raise Malformed(f"the payload is nested deeper than {MAX_DEPTH}")
+            else:
+                stack.append(self._enter(child))
+
+    def _enter(self, container: object) -> Iterator[object]:
+        """Read the container's names and scalars; hand out the containers in it, in their order."""
+        for key, value in entries(container):
+            if key is not ABSENT:
+                self._key(key)
+            if isinstance(value, Mapping | list | tuple):
+                self._container(value)
+                yield value
+            else:
+                self._scalar(value)
+
+    def _container(self, value: object) -> None:
+        self._spend(1)
+        self.direct = self.direct and type(value) in (dict, list)
+
+    def _key(self, key: object) -> None:
+        if isinstance(key, str):
+            self.direct = self.direct and type(key) is str
+            self._text(key, self.keys)
+        else:
+            self.direct = False
+            self.opaque = True
+
+    def _scalar(self, value: object) -> None:
+        if isinstance(value, str):
+            self._text(value, self.texts)
+            return
+        self._spend(1)
+        if isinstance(value, bytes):
+            self.blurred = True
+        elif value is OPAQUE:
+            self.opaque = True
+        if not (value is None or type(value) is bool or _is_direct(value)):
+            self.direct = False
+
+    def _text(self, text: str, into: list[str]) -> None:
+        self._spend(1 + (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))))
+        if unreadable(text):
+            self.blurred = True
+            self.direct = False
+        into.append(str(text))
+
+    def _spend(self, size: int) -> None:
+        self._size += size
+        if self._size > MAX_TEXT:
+            raise Malformed("the payload holds over 1 MiB of text")
+
+    # -- text
+
+    def contains(self, needles: tuple[Needle, ...]) -> Answer:
+        """Whether any of the texts occurs in a string of the payload; unknown where only folded or in a key."""
+        answer: Answer = False
+        for sought in needles:
+            if sought.text in self.joined and any(sought.text in text for text in self.texts):
+                return True
+            if answer is False and self._may_contain(sought):
+                answer = None
+        return answer
+
+    def _may_contain(self, sought: Needle) -> bool:
+        if self.payload is None or self.opaque or self.blurred:
+            return True
+        if sought.folded and sought.folded in self.folded():
+            return True
+        return any(sought.text in key for key in self.keys)
+
+    def folded(self) -> bytes:
+        """The folded text of values and keys; only of a payload that is there and not blurred."""
+        if self._folded is None:
+            self._folded = fold_all(self.texts) + b"\0" + fold_all(self.keys)
+        return self._folded
+
+    # -- amounts
+
+    def amounts(self, keys: frozenset[str]) -> Amounts:
+        """The payload's amounts, read under the keys (lower case)."""
+        if self._amount_keys is not keys:
+            self._amount_keys = keys
+            self._amounts = self._read_amounts(keys)
+        return self._amounts
+
+    def _read_amounts(self, keys: frozenset[str]) -> Amounts:
+        found, trouble = self._under(keys, "amount")
+        sizes = []
+        for key, value in found:
+            size = magnitude(value)
+            if size is not None:
+                sizes.append(size)
+            elif not (key == "value" and isinstance(value, str) and not any(map(str.isnumeric, value))):
+                return Amounts(trouble=f"what stands under `{key}` cannot be read as a number")
+        if trouble or not sizes:
+            return Amounts(trouble=trouble or "the payload holds no amount")
+        return Amounts(min(sizes), max(sizes))
+
+    # -- paths
+
+    def paths(self, keys: frozenset[str]) -> Paths:
+        """The payload's paths, read under the keys (lower case), relative ones from `policy_context.cwd`."""
+        if self._path_keys is not keys:
+            self._path_keys = keys
+            self._paths = self._read_paths(keys)
+        return self._paths
+
+    def _read_paths(self, keys: frozenset[str]) -> Paths:
+        found, trouble = self._under(keys, "path")
+        readings = []
+        for key, value in found:
+            reading = read_path(value, self.base) if isinstance(value, str) else None
+            if reading is None:
+                return Paths(trouble=f"what stands under `{key}` cannot be read as an absolute path")
+            readings.append(reading)
+        if trouble or not readings:
+            return Paths(trouble=trouble or "the payload holds no path")
+        return Paths(tuple(readings))
+
+    @property
+    def base(self) -> object:
+        """What relative paths start from: `policy_context.cwd`, unchecked."""
+        return None if self.context is None else self.context.get("cwd")
+
+    def _under(self, keys: frozenset[str], what: str) -> tuple[list[tuple[str, object]], str]:
+        """What stands under the keys; and why, where the payload does not tell all that does."""
+        if self.payload is None:
+            return [], "the call carries no payload"
+        if not isinstance(self.payload, Mapping):
+            return [], f"the payload is a bare string, of which no {what} can be told"
+        trouble = f"the payload holds something unreadable that may hold {what}s" if self.opaque else ""
+        return scalars_under(self.payload, keys), trouble
+
+
+def _is_direct(value: Any) -> bool:
+    """Whether JSON writes every number equal to this one in the same way."""
+    kind = type(value)
+    if kind is int:
+        return bool(_MIN_INT <= value <= _MAX_INT)
+    if kind is float:
+        return bool(isfinite(value) and not value.is_integer())
+    return False

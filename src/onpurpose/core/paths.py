@@ -1,0 +1,108 @@
+"""Reading paths as text: normal form, and what a lenient file system would take them for.
+
+Nothing here looks at a disk: symbolic links and mounts are beyond what text can tell, except
+those that every Linux has (`/proc/*/root`, `/proc/*/cwd`, `/dev/fd`), through which a path leads
+anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from onpurpose.core.text import unreadable
+
+_MAX_DECODINGS = 8
+_FILE_URL = re.compile(r"file:(?://(?:localhost)?(?=/))?(/.*)", re.IGNORECASE | re.DOTALL)
+_DOOR_NAMES = frozenset({"root", "cwd", "fd"})
+_DOOR_DEPTH = 5
+_DOORS = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?(?:root|cwd|fd)|/dev/fd")
+
+
+class Reading(NamedTuple):
+    """A path in normal form, and its loose form: compatible characters, letter case, escapes resolved."""
+
+    strict: str
+    loose: str
+
+    def under(self, prefix: str, loose_prefix: str) -> bool | None:
+        """Whether it lies at or under the prefix; unknown where the two forms disagree."""
+        strict = lies_under(self.strict, prefix)
+        return strict if strict is lies_under(self.loose, loose_prefix) else None
+
+
+def read_path(text: str, cwd: object = None) -> Reading | None:
+    """The path that the text means, relative ones from `cwd`; `None` where that cannot be told."""
+    located = _located(text, cwd)
+    if located is None:
+        return None
+    strict = normal(located)
+    if strict is None:
+        return None
+    loosest = loosened(strict)
+    loose = None if loosest is None else normal(loosest)
+    return None if loose is None else Reading(strict, loose)
+
+
+def normal(path: str) -> str | None:
+    """The absolute path with `.`, `..` and `//` resolved as text; `None` if it passes a door of Linux."""
+    kept: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            if kept:
+                kept.pop()
+        elif part and part != ".":
+            kept.append(part)
+            if part in _DOOR_NAMES and len(kept) <= _DOOR_DEPTH and _DOORS.fullmatch("/" + "/".join(kept)):
+                return None
+    return "/" + "/".join(kept)
+
+
+def loosened(path: str) -> str | None:
+    """The path as a lenient reader sees it: percent-escapes decoded, NFKC, case-folded.
+
+    `None` where escapes are wrapped in escapes without end in sight.
+    """
+    for _ in range(_MAX_DECODINGS):
+        decoded = unquote(path) if "%" in path else path
+        if decoded == path:
+            return unicodedata.normalize("NFKC", path).casefold()
+        path = decoded
+    return None
+
+
+def lies_under(path: str, prefix: str) -> bool:
+    """Whether a path in normal form is the prefix or below it, by component."""
+    return prefix in (path, "/") or path.startswith(prefix + "/")
+
+
+def _located(text: str, cwd: object) -> str | None:
+    """The absolute path as written, not yet in normal form."""
+    if not _plain(text):
+        return None
+    if text[:5].lower() == "file:":
+        match = _FILE_URL.fullmatch(text)
+        if match is None or "?" in text or "#" in text:
+            return None
+        decoded = unquote(match[1])
+        return decoded if _plain(decoded) else None
+    if text[0] == "/":
+        return text
+    if isinstance(cwd, str) and _plain(cwd) and cwd[0] == "/":
+        return f"{cwd}/{text}"
+    return None
+
+
+def _plain(text: str) -> bool:
+    r"""Whether no shell would read more into the text than it says: `~`, `$HOME`, `` `cmd` ``, `\`."""
+    return (
+        bool(text)
+        and text[0] != "~"
+        and "$" not in text
+        and "\0" not in text
+        and "`" not in text
+        and "\\" not in text
+        and not unreadable(text)
+    )

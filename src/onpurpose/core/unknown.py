@@ -1,0 +1,126 @@
+"""Why a condition could not be answered, and what would settle it: for people, off the hot path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from onpurpose.core.compile import CompiledPolicy, Step
+from onpurpose.core.decision import Unknown
+from onpurpose.core.facts import Facts
+from onpurpose.core.policy import (
+    Amount,
+    Argument,
+    CallerDepth,
+    Condition,
+    Contains,
+    ContextIs,
+    PathPrefix,
+)  # fmt: skip
+
+
+def explain_unknown(step: Step, facts: Facts, compiled: CompiledPolicy, capability: str) -> tuple[Unknown, ...]:
+    """What was unknown of the rule, the capability first."""
+    found: list[Unknown] = []
+    if not step.sure:
+        found.append(_capability(step.rule.capability, capability))
+    for ask, condition in zip(step.asks, step.rule.conditions, strict=True):
+        if ask(facts) is None:
+            found.append(_EXPLAINERS[type(condition)](condition, facts, compiled))
+    return tuple(found)
+
+
+def name_of(condition: Condition) -> str:
+    """The condition's key in a policy file."""
+    match condition:
+        case Contains():
+            return "contains"
+        case Amount():
+            return f"amount_{condition.operator}"
+        case PathPrefix():
+            return "path_prefix"
+        case ContextIs():
+            return condition.key.value
+        case CallerDepth():
+            return f"caller_depth_{condition.operator}"
+        case Argument():
+            return f"args.{'.'.join(condition.path)}"
+
+
+def _capability(rule: str, call: str) -> Unknown:
+    below = call.lower().startswith(rule.lower() + ".") or rule.count(".") < call.count(".")
+    return Unknown(
+        condition="capability",
+        why="the call's name lies under the rule's" if below else "the call's name differs in letter case alone",
+        settle=f"name `{rule}` as the policy does, or give this capability a rule of its own",
+    )
+
+
+def _contains(condition: Contains, facts: Facts, _: CompiledPolicy) -> Unknown:
+    if facts.payload is None:
+        why, settle = "the call carries no payload", "pass the payload; an empty mapping has no text"
+    elif facts.opaque or facts.blurred:
+        why = "the payload holds something that cannot be read as text"
+        settle = "send plain strings, numbers, lists and mappings"
+    else:
+        why = "the text occurs only in a key, or once spaces, quotes, case and comments are folded"
+        settle = "write the argument plainly, or narrow the rule"
+    return Unknown(condition="contains", why=why, settle=settle)
+
+
+def _amount(condition: Amount, facts: Facts, compiled: CompiledPolicy) -> Unknown:
+    trouble = facts.amounts(compiled.amount_keys).trouble
+    return Unknown(
+        condition=name_of(condition),
+        why=trouble or "the payload's amounts lie on both sides of the limit",
+        settle=f"send one amount as a number, under one of {_listed(compiled.policy.amount_keys)}",
+    )
+
+
+def _path(condition: PathPrefix, facts: Facts, compiled: CompiledPolicy) -> Unknown:
+    trouble = facts.paths(compiled.path_keys).trouble
+    return Unknown(
+        condition="path_prefix",
+        why=trouble or "the paths lie on both sides of the prefix, or depend on letter case or escapes",
+        settle=f"send absolute paths under one of {_listed(compiled.policy.path_keys)}, or pass policy_context.cwd",
+    )
+
+
+def _context(condition: ContextIs, facts: Facts, _: CompiledPolicy) -> Unknown:
+    key = condition.key.value
+    given = facts.context is not None and facts.context.get(key) is not None
+    return Unknown(
+        condition=key,
+        why=f"policy_context.{key} is {'not written as the policy writes it' if given else 'not given'}",
+        settle=f"pass policy_context={{'{key}': ...}} from the application",
+    )
+
+
+def _depth(condition: CallerDepth, facts: Facts, _: CompiledPolicy) -> Unknown:
+    return Unknown(
+        condition=name_of(condition),
+        why="policy_context.caller_depth is not given as a number",
+        settle="pass policy_context={'caller_depth': 0} for a call that no agent made for another",
+    )
+
+
+def _argument(condition: Argument, facts: Facts, _: CompiledPolicy) -> Unknown:
+    path = ".".join(condition.path)
+    return Unknown(
+        condition=name_of(condition),
+        why=f"`{path}` is absent, of another type than the tests read, or holds values that disagree",
+        settle=f"send `{path}` in the type that the rule tests",
+    )
+
+
+def _listed(keys: tuple[str, ...]) -> str:
+    return ", ".join(f"`{key}`" for key in keys)
+
+
+_EXPLAINERS: dict[type, Callable[..., Unknown]] = {
+    Contains: _contains,
+    Amount: _amount,
+    PathPrefix: _path,
+    ContextIs: _context,
+    CallerDepth: _depth,
+    Argument: _argument,
+}
