@@ -27,7 +27,8 @@ _WORDS: dict[str, Value] = {
     "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
-_TRUTHS = {"y": "true", "yes": "true", "on": "true", "n": "false", "no": "false", "off": "false"}
+# `y` and `n` are not among them: YAML 1.1 lists them, but the parsers that people have never took them so.
+_TRUTHS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 _SUSPECT = frozenset("0123456789+-.~=<nNyYoOtTfF")
 """What a plain scalar begins with that is not surely a text."""
 
