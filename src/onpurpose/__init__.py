@@ -1,1 +1,73 @@
 """Decides whether an AI agent's tool call may run, and can prove why."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onpurpose.agents.guard import ActionDenied, ApprovalRequired, Refused
+    from onpurpose.agents.tool import SafeTool
+    from onpurpose.app.masking import Masking
+    from onpurpose.core.call import Call, Identity
+    from onpurpose.core.decision import Decision, Reason
+    from onpurpose.core.errors import OnPurposeError
+    from onpurpose.core.outcome import Outcome
+    from onpurpose.core.policy import Policy
+    from onpurpose.core.result import Result
+    from onpurpose.core.span import PolicyError, Problem
+    from onpurpose.lang.read import load as load_policy
+    from onpurpose.lang.read import parse as parse_policy
+    from onpurpose.wiring import Gate
+
+__all__ = [
+    "ActionDenied",
+    "ApprovalRequired",
+    "Call",
+    "Decision",
+    "Gate",
+    "Identity",
+    "Masking",
+    "OnPurposeError",
+    "Outcome",
+    "Policy",
+    "PolicyError",
+    "Problem",
+    "Reason",
+    "Refused",
+    "Result",
+    "SafeTool",
+    "load_policy",
+    "parse_policy",
+]
+
+# Where each name lives; imported at its first use, so that `import onpurpose` costs next to nothing.
+_HOMES = {
+    "ActionDenied": ("agents.guard", "ActionDenied"),
+    "ApprovalRequired": ("agents.guard", "ApprovalRequired"),
+    "Call": ("core.call", "Call"),
+    "Decision": ("core.decision", "Decision"),
+    "Gate": ("wiring", "Gate"),
+    "Identity": ("core.call", "Identity"),
+    "Masking": ("app.masking", "Masking"),
+    "OnPurposeError": ("core.errors", "OnPurposeError"),
+    "Outcome": ("core.outcome", "Outcome"),
+    "Policy": ("core.policy", "Policy"),
+    "PolicyError": ("core.span", "PolicyError"),
+    "Problem": ("core.span", "Problem"),
+    "Reason": ("core.decision", "Reason"),
+    "Refused": ("agents.guard", "Refused"),
+    "Result": ("core.result", "Result"),
+    "SafeTool": ("agents.tool", "SafeTool"),
+    "load_policy": ("lang.read", "load"),
+    "parse_policy": ("lang.read", "parse"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'onpurpose' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value = getattr(import_module(f"onpurpose.{module}"), attribute)
+    globals()[name] = value
+    return value

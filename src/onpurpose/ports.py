@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Protocol
 
-from onpurpose.core.record import Receipt, Record
+from onpurpose.core.checkpoint import Signed
+from onpurpose.core.record import Receipt, Record, Stored
 
 
 class Ledger(Protocol):
@@ -27,6 +29,27 @@ class Ledger(Protocol):
         ...
 
 
+class PolicySource(Protocol):
+    """A text that may change: a policy file, an index of policy files."""
+
+    @property
+    def name(self) -> str:
+        """What errors and records call it."""
+        ...
+
+    def version(self) -> object:
+        """Cheaply, a value that differs once the text may. Raises `OSError` where there is no text."""
+        ...
+
+    def read(self, limit: int) -> bytes:
+        """The text, or its first `limit + 1` bytes. Raises `OSError`."""
+        ...
+
+    def sibling(self, name: str) -> PolicySource:
+        """The text of that name beside this one."""
+        ...
+
+
 class Clock(Protocol):
     """What time it is; read once a call, outside the core."""
 
@@ -45,4 +68,31 @@ class Signer(Protocol):
 
     def sign(self, message: bytes) -> bytes:
         """The Ed25519 signature over the message, 64 bytes."""
+        ...
+
+
+class Archive(Protocol):
+    """A log to be read: one consistent view of it, which reading never changes.
+
+    Raises `LedgerError` where it cannot be read, and `LogChanged` where the view did not hold.
+    """
+
+    def records(self, after: int = 0) -> Iterator[Stored]:
+        """The records behind a position, in the order of commits; `after=-n`: the newest n."""
+        ...
+
+    def checkpoints(self) -> Iterator[Signed]:
+        """The checkpoints, in order of their numbers."""
+        ...
+
+    def anchor(self) -> Signed | None:
+        """The newest checkpoint, as it is kept outside the log; `None` when there is no anchor."""
+        ...
+
+    def damage(self) -> Iterator[str]:
+        """What the storage finds wrong with itself, one line each; reads everything."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the log."""
         ...

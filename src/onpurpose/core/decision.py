@@ -66,13 +66,17 @@ class Reason:
 
 
 class Decision:
-    """The outcome of a call and its reasons, the decisive ones first. Never changed once made."""
+    """The outcome of a call and its reasons, the decisive ones first. Never changed once made.
 
-    __slots__ = ("outcome", "reasons")
+    `written` remembers the reasons' JSON, once a record needed it.
+    """
+
+    __slots__ = ("outcome", "reasons", "written")
 
     def __init__(self, outcome: Outcome, reasons: tuple[Reason, ...]) -> None:
         self.outcome = outcome
         self.reasons = reasons
+        self.written = b""
 
     def __repr__(self) -> str:
         return f"Decision({self.outcome!s}, {', '.join(str(reason.code) for reason in self.reasons)})"

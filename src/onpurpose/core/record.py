@@ -26,6 +26,10 @@ class LedgerError(OnPurposeError):
     """A record could not be made durable, or a log cannot be read. Whoever asked is refused."""
 
 
+class LogChanged(LedgerError):
+    """A log was written to while it was read as one that nobody writes. Reading it again succeeds."""
+
+
 class Record:
     """Something that happened, ready to be written: `body` is its canonical JSON, every field in it.
 

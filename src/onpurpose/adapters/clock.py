@@ -1,0 +1,73 @@
+"""The machine's clock, its names for decisions, and a beat for what is done again and again."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from itertools import count
+
+
+class SystemClock:
+    """What time the machine thinks it is."""
+
+    def now(self) -> int:
+        """Microseconds since 1970-01-01 UTC."""
+        return time.time_ns() // 1000
+
+
+class Ids:
+    """New names: 32 hex digits, unique over processes, in the order of their times.
+
+    13 digits of microseconds, 12 of chance drawn once a process, 7 of a counter.
+    """
+
+    def __init__(self) -> None:
+        self._draw()
+        reference = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: ids._draw() if (ids := reference()) else None)
+
+    def _draw(self) -> None:
+        self._chance = os.urandom(6).hex()
+        self._count = count()
+
+    def __call__(self, at: int) -> str:
+        """A new name for something that happens at that time (microseconds)."""
+        return f"{at:013x}{self._chance}{next(self._count) & 0xFFFFFFF:07x}"
+
+
+class Beat:
+    """Calls a method of an object every `seconds` on a thread of its own, until stopped or the object is gone."""
+
+    def __init__(self, method: Callable[[Callable[[], None]], None], seconds: float) -> None:
+        self._method = weakref.WeakMethod(method)
+        self._seconds = seconds
+        self._stopped = threading.Event()
+        self._start()
+        reference = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: beat._start() if (beat := reference()) else None)
+
+    def _start(self) -> None:
+        threading.Thread(target=_beat, args=(self._method, self._seconds, self._stopped), daemon=True).start()
+
+    def stop(self) -> None:
+        """Call no more."""
+        self._stopped.set()
+
+
+def _beat(
+    method: weakref.WeakMethod[Callable[[Callable[[], None]], None]], seconds: float, stopped: threading.Event
+) -> None:
+    while not stopped.wait(seconds):
+        call = method()
+        if call is None:
+            return
+        call(_breathe)
+        del call
+
+
+def _breathe() -> None:
+    """Let other threads have the interpreter: it goes to one that waits for it."""
+    time.sleep(0.00005)

@@ -1,0 +1,207 @@
+"""Ask, obey, fail closed: what every integration does around a tool."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
+
+from onpurpose.core.call import Call
+from onpurpose.core.errors import OnPurposeError
+from onpurpose.core.outcome import Outcome
+from onpurpose.core.record import Receipt
+from onpurpose.core.result import Result
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Refused(OnPurposeError):  # noqa: N818  what it is, not that something failed
+    """A call that may not run; the tool has not been entered. `result` says why."""
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+        super().__init__(result.explain())
+
+
+class ActionDenied(Refused):
+    """The call is denied."""
+
+
+class ApprovalRequired(Refused):
+    """The call may run only when a person agrees."""
+
+
+class Pending(Protocol):
+    """A judged call whose record is on its way."""
+
+    @property
+    def receipt(self) -> Future[Receipt] | None:
+        """Done once the record is durable; `None` where nothing is recorded."""
+        ...
+
+    def finish(self, patience: float | None = 0) -> Result:
+        """The answer, after waiting at most so many seconds."""
+        ...
+
+
+class Judge(Protocol):
+    """What a guard needs of a gate."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for a record."""
+        ...
+
+    def begin(self, call: Call, policy_path: object = None) -> Pending:
+        """Judge the call and hand its record to the log."""
+        ...
+
+
+def enforce(result: Result) -> None:
+    """Raise `ActionDenied` or `ApprovalRequired` unless the result permits the call."""
+    if result.outcome is Outcome.REQUIRE_APPROVAL:
+        raise ApprovalRequired(result)
+    if not result.allowed:
+        raise ActionDenied(result)
+
+
+def ask(judge: Judge, call: Call, policy_path: object = None) -> Result:
+    """The answer to the call, waiting for its record on this thread."""
+    return judge.begin(call, policy_path).finish(judge.patience)
+
+
+async def ask_async(judge: Judge, call: Call, policy_path: object = None) -> Result:
+    """The answer to the call, letting the event loop run while its record is written."""
+    pending = judge.begin(call, policy_path)
+    if pending.receipt is not None and not pending.receipt.done():
+        await _done(pending.receipt, judge.patience)
+    return pending.finish(0)
+
+
+def guard(
+    judge: Judge, capability: str, *, policy_path: object = None, **fixed: Any
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator: the function runs only if the gate permits it, its arguments by name as the payload.
+
+    `fixed` are the call's other fields (`agent_id`, `task_context`, `policy_context`, ...); a field
+    given as a function without arguments is asked at every call, in the caller's context.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        def call_of(args: tuple[object, ...], kwargs: dict[str, object]) -> Call:
+            return make_call(capability, _by_name(signature, args, kwargs), fixed)
+
+        if inspect.iscoroutinefunction(function):
+            running = cast(Callable[P, Awaitable[Any]], function)
+
+            @functools.wraps(function)
+            async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+                enforce(await ask_async(judge, call_of(args, kwargs), policy_path))
+                return await running(*args, **kwargs)
+
+            return cast(Callable[P, R], guarded_async)
+
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            enforce(ask(judge, call_of(args, kwargs), policy_path))
+            return function(*args, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
+def make_call(capability: str, payload: object, fields: Mapping[str, Any]) -> Call:
+    """A call of these fields; those that are functions are asked now."""
+    return Call(
+        capability=capability,
+        payload=payload,
+        **{name: value() if callable(value) else value for name, value in fields.items()},
+    )
+
+
+def _by_name(signature: inspect.Signature, args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, object]:
+    """The arguments by name, defaults included: what is not written down at the call counts as well.
+
+    What `*args` takes stands under its own name; `self` and `cls` are no arguments of the tool.
+    Raises `TypeError` as the function itself would.
+    """
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    payload = dict(bound.arguments)
+    for position, (name, parameter) in enumerate(signature.parameters.items()):
+        if parameter.kind is parameter.VAR_KEYWORD and not payload.keys() & payload[name].keys():
+            payload.update(payload.pop(name))
+        elif position == 0 and name in _RECEIVERS:
+            del payload[name]
+    return payload
+
+
+_RECEIVERS = frozenset({"self", "cls"})
+
+
+class _Bell:
+    """Wakes one event loop for many finished futures at once.
+
+    `asyncio.wrap_future` writes to the loop's pipe once a future; a group commit finishes hundreds.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._finished: deque[asyncio.Future[None]] = deque()
+        self._ringing = False
+        self._lock = threading.Lock()
+
+    def ring(self, waiter: asyncio.Future[None]) -> None:
+        """From any thread: have the loop finish the waiter."""
+        with self._lock:
+            self._finished.append(waiter)
+            if self._ringing:
+                return
+            self._ringing = True
+        try:
+            self._loop.call_soon_threadsafe(self._answer)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            self._finished.clear()
+
+    def _answer(self) -> None:
+        with self._lock:
+            finished, self._finished = self._finished, deque()
+            self._ringing = False
+        for waiter in finished:
+            _finish(waiter)
+
+
+def _finish(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+_bells: dict[asyncio.AbstractEventLoop, _Bell] = {}
+
+
+async def _done(receipt: Future[Receipt], patience: float) -> None:
+    """Return once the future is done, or the patience is at its end."""
+    loop = asyncio.get_running_loop()
+    bell = _bells.get(loop)
+    if bell is None:
+        for closed in [known for known in _bells if known.is_closed()]:
+            del _bells[closed]
+        bell = _bells[loop] = _Bell(loop)
+    waiter: asyncio.Future[None] = loop.create_future()
+    receipt.add_done_callback(lambda _: bell.ring(waiter))
+    alarm = loop.call_later(patience, _finish, waiter)
+    try:
+        await waiter
+    finally:
+        alarm.cancel()
+        if not receipt.done():
+            receipt.cancel()

@@ -1,0 +1,64 @@
+"""A tool behind the gate: `.run(action)` asks, and only then runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from onpurpose.agents.guard import Judge, ask, ask_async, enforce, make_call
+from onpurpose.core.result import Result
+
+R = TypeVar("R")
+
+
+class SafeTool(Generic[R]):
+    """A function of one action (a mapping or a string) that runs only if the gate permits it."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        function: Callable[[Any], R],
+        capability: str,
+        policy_path: object = None,
+        **fixed: Any,
+    ) -> None:
+        self._judge = judge
+        self._function = function
+        self._capability = capability
+        self._policy_path = policy_path
+        self._fixed = fixed
+
+    def run(self, action: object, policy_context: Mapping[str, object] | None = None, **fields: Any) -> R:
+        """What the tool returns for the action. Raises `ActionDenied` or `ApprovalRequired` without running it.
+
+        What is judged is what runs: a copy of the action, which nobody else can change meanwhile.
+        `policy_context` is laid over the tool's own; `fields` replace the tool's other fields.
+        """
+        action = copy.deepcopy(action)
+        enforce(self._ask(action, policy_context, fields))
+        return self._function(action)
+
+    async def run_async(self, action: object, policy_context: Mapping[str, object] | None = None, **fields: Any) -> Any:
+        """The same for a coroutine function, without holding up the event loop."""
+        action = copy.deepcopy(action)
+        call = make_call(self._capability, action, self._fields(policy_context, fields))
+        enforce(await ask_async(self._judge, call, self._policy_path))
+        outcome: Any = self._function(action)
+        return await outcome
+
+    def check(self, action: object, policy_context: Mapping[str, object] | None = None, **fields: Any) -> Result:
+        """What the gate says of the action, recorded, without running anything."""
+        return self._ask(action, policy_context, fields)
+
+    def _ask(self, action: object, policy_context: Mapping[str, object] | None, fields: dict[str, Any]) -> Result:
+        call = make_call(self._capability, action, self._fields(policy_context, fields))
+        return ask(self._judge, call, self._policy_path)
+
+    def _fields(self, policy_context: Mapping[str, object] | None, fields: dict[str, Any]) -> dict[str, Any]:
+        merged = {**self._fixed, **fields}
+        own = merged.get("policy_context")
+        if policy_context is not None:
+            own = own() if callable(own) else own
+            merged["policy_context"] = {**(own or {}), **policy_context}
+        return merged

@@ -1,0 +1,216 @@
+"""The one road from call to answer: judge, record, wait until the record is durable, answer.
+
+Whatever goes wrong on the road is a denial. No answer permits a call whose record is not durable.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as Late
+
+import orjson
+
+from onpurpose.app.masking import Masking
+from onpurpose.app.policies import NOTHING, Policies, State
+from onpurpose.core.call import Call, Identity
+from onpurpose.core.canonical import digest
+from onpurpose.core.decide import NO_POLICY, decide_on, denial, read_facts
+from onpurpose.core.decision import Code, Decision
+from onpurpose.core.facts import Facts, Malformed
+from onpurpose.core.outcome import Outcome
+from onpurpose.core.record import Receipt, Record
+from onpurpose.core.recorded import record_decision
+from onpurpose.core.result import Result
+from onpurpose.ports import Clock, Ledger
+
+log = logging.getLogger("onpurpose")
+
+PATIENCE_SECONDS = 10.0
+"""How long a call waits for its record to become durable before it is denied."""
+
+
+class Pending:
+    """A call that is judged and whose record is on its way: `finish` once `receipt` is done."""
+
+    __slots__ = ("_gate", "call", "decision", "decision_id", "digest", "receipt")
+
+    def __init__(  # noqa: PLR0913, PLR0917  one argument a field
+        self,
+        gate: Gate,
+        call: Call,
+        decision: Decision,
+        decision_id: str,
+        digest: str | None,
+        receipt: Future[Receipt] | None,
+    ) -> None:
+        self._gate = gate
+        self.call = call
+        self.decision = decision
+        self.decision_id = decision_id
+        self.digest = digest
+        self.receipt = receipt
+
+    def finish(self, patience: float | None = 0) -> Result:
+        """The answer, after waiting at most so many seconds for the record; without one, a denial."""
+        if self.receipt is None:
+            return Result(self.call, self.decision, self.decision_id, self.digest, None)
+        try:
+            receipt = self.receipt.result(patience)
+        except Exception as error:
+            return self._unrecorded(self.receipt, error)
+        return Result(self.call, self.decision, self.decision_id, self.digest, receipt)
+
+    def _unrecorded(self, receipt: Future[Receipt], error: Exception) -> Result:
+        late = isinstance(error, Late) and not receipt.done()
+        self._gate.lost(self, late=late and not receipt.cancel())
+        why = "did not become durable in time" if late else f"could not be written: {error}"
+        reasons = denial(Code.AUDIT_UNAVAILABLE, f"the record of this decision {why}").reasons
+        if not self.decision.outcome.permits:
+            reasons = (*self.decision.reasons, *reasons)
+        return Result(self.call, Decision(Outcome.DENY, reasons), self.decision_id, self.digest, None)
+
+
+class Gate:
+    """Decides calls, one road for all of them. Thread-safe.
+
+    `ledger=None` records nothing: it must be asked for, and `status` says so.
+    """
+
+    def __init__(  # noqa: PLR0913  these are its parts
+        self,
+        policies: Policies,
+        ledger: Ledger | None,
+        *,
+        clock: Clock,
+        new_id: Callable[[int], str],
+        masking: Masking,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._policies = policies
+        self._ledger = ledger
+        self._clock = clock
+        self._new_id = new_id
+        self._masking = masking
+        self.patience = patience
+        self._unrecorded = 0
+        self._failures = 0
+
+    def evaluate(  # noqa: PLR0913  these are the call's fields
+        self,
+        agent_id: str,
+        capability: str,
+        payload: object = None,
+        *,
+        task_context: str | None = None,
+        risk_category: str | None = None,
+        policy_path: object = None,
+        policy_context: Mapping[str, object] | None = None,
+        identity: Identity | None = None,
+        purpose_id: str | None = None,
+        data_source_id: str | None = None,
+        elements: tuple[str, ...] | None = None,
+    ) -> Result:
+        """Decide one call and return once its record is durable. Never raises for what a call contains.
+
+        `policy_path` names the policy file for this call, instead of the gate's own choice.
+        """
+        call = Call(
+            agent_id,
+            capability,
+            payload,
+            policy_context,
+            task_context=task_context,
+            risk_category=risk_category,
+            identity=identity,
+            purpose_id=purpose_id,
+            data_source_id=data_source_id,
+            elements=elements,
+        )
+        return self.begin(call, policy_path).finish(self.patience)
+
+    def begin(self, call: Call, policy_path: object = None) -> Pending:
+        """Decide the call and hand its record to the log, without waiting for it."""
+        facts: Facts | None = None
+        states: tuple[State, ...] = ()
+        try:
+            path = None if policy_path is None else str(policy_path)
+            states = self._policies.states(path, call.agent_id, _mapping(call.policy_context))
+            facts = read_facts(call)
+            decision = _decide(states, call, facts)
+        except Malformed as malformed:
+            decision = denial(Code.MALFORMED_CALL, str(malformed))
+        except Exception:
+            decision = self._failed("a call could not be judged")
+        return self._record(call, facts, decision, states)
+
+    def _record(self, call: Call, facts: Facts | None, decision: Decision, states: tuple[State, ...]) -> Pending:
+        at = self._clock.now()
+        decision_id = self._new_id(at)
+        if self._ledger is None:
+            return Pending(self, call, decision, decision_id, None, None)
+        policies = orjson.Fragment(b"[" + b",".join([state.written for state in states]) + b"]")
+        seal: str | None = None
+        try:
+            if facts is None:
+                record = _record_unreadable(decision_id, at, call, decision, policies)
+            else:
+                seal = digest(call, facts)
+                payload = self._masking.payload(call.payload, facts)
+                context = self._masking.context(call.policy_context)
+                record = record_decision(decision_id, at, call, payload, context, seal, decision, policies)
+        except Exception:
+            decision = self._failed("a call could not be recorded as it is")
+            record = _record_unreadable(decision_id, at, call, decision, policies)
+        return Pending(self, call, decision, decision_id, seal, self._ledger.append(record))
+
+    def _failed(self, what: str) -> Decision:
+        self._failures += 1
+        log.exception("%s; it is denied", what)
+        return denial(Code.INTERNAL_ERROR, f"{what}: an error inside the gate, see its log")
+
+    def lost(self, pending: Pending, *, late: bool) -> None:
+        """Note that an answer is given without its record; if that may still come, take it back in the log."""
+        self._unrecorded += 1
+        log.error("decision %s is not durable in the log; it is denied", pending.decision_id)
+        if late and self._ledger is not None:
+            body = {"v": 1, "kind": "decision.withdrawn", "id": pending.decision_id, "at": self._clock.now()}
+            self._ledger.append(Record("decision.withdrawn", orjson.dumps(body)))
+
+    def refresh(self, pace: Callable[[], None] = lambda: None) -> None:
+        """Take up changed policies; `pace` is called every fraction of a millisecond of work."""
+        self._policies.refresh(pace)
+
+    def status(self) -> dict[str, object]:
+        """What an operator asks first: policies in force and their problems, the log, what went wrong."""
+        return {
+            "policies": self._policies.status(),
+            "audit": None if self._ledger is None else self._ledger.status(),
+            "unrecorded": self._unrecorded,
+            "internal_errors": self._failures,
+        }
+
+
+def _decide(states: tuple[State, ...], call: Call, facts: Facts) -> Decision:
+    if len(states) == 1 and states[0].refusal is None:
+        return decide_on(states[0].policies, call, facts)
+    for state in states:
+        if state.refusal is not None:
+            return NO_POLICY if state is NOTHING else state.refusal
+    return decide_on(tuple(policy for state in states for policy in state.policies), call, facts)
+
+
+def _mapping(context: object) -> Mapping[str, object] | None:
+    """The context if it can be asked; a malformed one chooses no policy, and `read_facts` denies it."""
+    return context if isinstance(context, Mapping) else None
+
+
+def _record_unreadable(decision_id: str, at: int, call: Call, decision: Decision, policies: orjson.Fragment) -> Record:
+    safe = Call(_shown(call.agent_id), _shown(call.capability))
+    return record_decision(decision_id, at, safe, "[unreadable]", None, None, decision, policies)
+
+
+def _shown(text: object) -> str:
+    """As much of a malformed name as fits a record."""
+    return str(text)[:512].encode("utf-8", "replace").decode() if isinstance(text, str) else "[unreadable]"

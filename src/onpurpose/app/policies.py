@@ -1,0 +1,272 @@
+"""The policies in force: loaded, compiled, chosen for a call, replaced when their text changes.
+
+A text that is replaced by one that cannot be read keeps its last good policy in force; one that
+never had a good policy denies everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Generator, Mapping
+from typing import TypeVar
+
+import orjson
+
+from onpurpose.core.compile import CompiledPolicy, compile_policy, compile_steps
+from onpurpose.core.decide import denial
+from onpurpose.core.decision import Code, Decision
+from onpurpose.core.policy import Policy
+from onpurpose.core.span import PolicyError
+from onpurpose.core.values import plain
+from onpurpose.lang.decoding import MAX_BYTES
+from onpurpose.lang.index import parse_index
+from onpurpose.lang.read import parse_steps
+from onpurpose.ports import PolicySource
+
+log = logging.getLogger("onpurpose")
+
+T = TypeVar("T")
+
+
+def run(steps: Generator[None, None, T], pace: Callable[[], None]) -> T:
+    """Run the steps to their end, calling `pace` between them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        pace()
+
+
+class State:
+    """What one source has in force at one moment: replaced as a whole, never changed."""
+
+    __slots__ = ("digest", "policies", "refusal", "written")
+
+    def __init__(self, source: str, compiled: CompiledPolicy | None, trouble: str = "", failed: str = "") -> None:
+        self.policies = () if compiled is None else (compiled,)
+        self.digest = None if compiled is None else compiled.policy.digest
+        self.refusal: Decision | None = None
+        if compiled is None:
+            self.refusal = denial(Code.POLICY_UNREADABLE, f"the policy {source} cannot be read: {trouble}")
+        fields: dict[str, object] = {"source": source, "digest": self.digest}
+        if failed:
+            fields["reload_failed"] = failed
+        self.written = orjson.dumps(fields)
+
+
+class Held:
+    """One source of a policy and what it has in force."""
+
+    def __init__(self, source: PolicySource) -> None:
+        self.source = source
+        self.problem: str | None = None
+        self.state = State(source.name, None, "it was not read yet")
+        self._version: object = None
+        self._pending: object = None
+        self._failed = ""
+
+    def load(self, pace: Callable[[], None] = lambda: None) -> None:
+        """Read the source now; in force afterwards is the new policy, or the last good one."""
+        try:
+            version = self.source.version()
+            text = self.source.read(MAX_BYTES)
+            digest = hashlib.sha256(text).hexdigest()
+            if digest not in (self.state.digest, self._failed):
+                policy = run(parse_steps(text, self.source.name), pace)
+                self.state = State(self.source.name, run(compile_steps(policy), pace))
+                self._recovered()
+            elif digest == self.state.digest:
+                self._recovered()
+            self._version = version
+        except OSError as error:
+            self._refuse(f"{self.source.name}: {error.strerror or error}", "unreadable")
+        except PolicyError as error:
+            self._version = version
+            self._refuse(str(error), digest)
+
+    def refresh(self, pace: Callable[[], None]) -> None:
+        """Read the source again if its text changed and then rested for one look at it.
+
+        Half a text, as an editor leaves it for a moment, can be a policy that allows more.
+        """
+        try:
+            version = self.source.version()
+        except OSError as error:
+            self._refuse(f"{self.source.name}: {error.strerror or error}", "unreadable")
+            return
+        if version != self._version and version == self._pending:
+            self.load(pace)
+        self._pending = version
+
+    def _recovered(self) -> None:
+        if self.problem is not None:
+            log.info("policy %s is in force again", self.source.name)
+            self.state = State(self.source.name, *self.state.policies[:1])
+        self.problem, self._failed = None, ""
+
+    def _refuse(self, problem: str, failed: str) -> None:
+        if failed == self._failed:
+            return
+        self.problem, self._failed = problem, failed
+        kept = self.state.policies[0] if self.state.policies else None
+        self.state = State(self.source.name, kept, problem.splitlines()[0], failed)
+        what = "the last good policy stays in force" if kept else "every call is denied"
+        log.error("policy %s was not loaded, %s:\n%s", self.source.name, what, problem)
+
+    def status(self) -> dict[str, object]:
+        """What is in force from this source, and what is wrong with it."""
+        return {"source": self.source.name, "digest": self.state.digest, "problem": self.problem}
+
+
+class Fixed:
+    """A policy given as a value: in force as it is."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.state = State(policy.source, compile_policy(policy))
+        self._name = policy.source
+
+    def refresh(self, pace: Callable[[], None]) -> None:
+        """A value does not change."""
+
+    def status(self) -> dict[str, object]:
+        """What is in force."""
+        return {"source": self._name, "digest": self.state.digest, "problem": None}
+
+
+class Choice:
+    """One line of the choice: for which agents, environments and tenants (any, where empty) a policy counts."""
+
+    __slots__ = ("_agents", "_environments", "_tenants", "held")
+
+    def __init__(
+        self,
+        held: Held | Fixed,
+        *,
+        agents: tuple[str, ...] = (),
+        environments: tuple[str, ...] = (),
+        tenants: tuple[str, ...] = (),
+    ) -> None:
+        self.held = held
+        self._agents, self._environments, self._tenants = agents, environments, tenants
+
+    def suits(self, agent_id: str, context: Mapping[str, object]) -> bool | None:
+        """Whether the policy counts for the call; unknown where the context does not tell."""
+        answers = (
+            not self._agents or agent_id in self._agents,
+            _is_one_of(context.get("environment"), self._environments),
+            _is_one_of(context.get("tenant"), self._tenants),
+        )
+        return False if False in answers else None if None in answers else True
+
+
+def _is_one_of(value: object, wanted: tuple[str, ...]) -> bool | None:
+    if not wanted:
+        return True
+    value = plain(value)
+    if not isinstance(value, str):
+        return None
+    if value in wanted:
+        return True
+    return None if value.strip().casefold() in {text.casefold() for text in wanted} else False
+
+
+class Policies:
+    """The policies of one gate, and which of them count for a call."""
+
+    def __init__(self, sources: Callable[[str], PolicySource]) -> None:
+        self._sources = sources
+        self._by_path: dict[str, Held] = {}
+        self._choices: tuple[Choice, ...] = ()
+        self._index: Index | None = None
+
+    def use(self, *choices: Choice) -> None:
+        """From now on choose among these, the first that suits."""
+        self._choices = choices
+
+    def use_index(self, source: PolicySource) -> None:
+        """From now on choose by this index, and follow its changes."""
+        self._index = Index(source, self)
+        self._index.load()
+
+    def held(self, path: str) -> Held:
+        """The policy of that path, read at its first use."""
+        held = self._by_path.get(path)
+        if held is None:
+            held = Held(self._sources(path))
+            held.load()
+            held = self._by_path.setdefault(path, held)
+        return held
+
+    def states(self, path: str | None, agent_id: str, context: Mapping[str, object] | None) -> tuple[State, ...]:
+        """What is in force for a call. More than one where the context does not tell which: the strictest decides."""
+        if path is not None:
+            return (self.held(path).state,)
+        found: list[State] = []
+        for choice in self._choices:
+            suits = choice.suits(agent_id, context or {})
+            if suits is not False:
+                found.append(choice.held.state)
+            if suits:
+                return tuple(found)
+        # Perhaps none of them counts, and what no policy covers is denied.
+        return (*found, NOTHING) if found else ()
+
+    def refresh(self, pace: Callable[[], None] = lambda: None) -> None:
+        """Take up every text that changed."""
+        if self._index is not None:
+            self._index.refresh(pace)
+        for held in {id(h): h for h in [*self._by_path.values(), *(c.held for c in self._choices)]}.values():
+            held.refresh(pace)
+
+    def status(self) -> list[dict[str, object]]:
+        """What is in force, source by source."""
+        held = {id(h): h for h in [*(c.held for c in self._choices), *self._by_path.values()]}
+        index = [self._index.status()] if self._index is not None else []
+        return index + [one.status() for one in held.values()]
+
+
+NOTHING = State("no policy", None, "no policy covers the call")
+
+
+class Index:
+    """An index of policy files, read like a policy: the last good one stays in force."""
+
+    def __init__(self, source: PolicySource, policies: Policies) -> None:
+        self._source = source
+        self._policies = policies
+        self._problem: str | None = None
+        self._version: object = None
+        self._pending: object = None
+
+    def load(self) -> None:
+        """Read the index and the policies it names."""
+        try:
+            self._version = self._source.version()
+            index = parse_index(self._source.read(MAX_BYTES), self._source.name)
+        except (OSError, PolicyError) as error:
+            self._problem = str(error)
+            log.error("the index %s was not loaded:\n%s", self._source.name, error)
+            return
+        choices = []
+        for entry in index.entries:
+            held = self._policies.held(self._source.sibling(entry.file).name)
+            choices.append(Choice(held, agents=entry.agents, environments=entry.environments, tenants=entry.tenants))
+        self._policies.use(*choices)
+        self._problem = None
+
+    def refresh(self, pace: Callable[[], None]) -> None:
+        """Read the index again if it changed and then rested for one look at it."""
+        try:
+            version = self._source.version()
+        except OSError as error:
+            version = error.errno
+        if version != self._version and version == self._pending:
+            self.load()
+        self._pending = version
+
+    def status(self) -> dict[str, object]:
+        """What is wrong with the index."""
+        return {"source": self._source.name, "problem": self._problem}

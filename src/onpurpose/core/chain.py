@@ -1,0 +1,273 @@
+"""Checking a log: every record in its place and unchanged, every checkpoint signed and reached.
+
+`LogCheck` is shown a log in the order in which it was committed: the records up to a checkpoint's
+count, then that checkpoint, and so on. It keeps one small state per chain and nothing per record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from onpurpose.core.checkpoint import GENESIS as FIRST
+from onpurpose.core.checkpoint import Anchor, Checkpoint, Signed, key_id, parse
+from onpurpose.core.record import GENESIS, Head, Stored, link
+
+SignatureCheck: TypeAlias = Callable[[bytes, bytes, bytes], bool]
+"""Whether, for a raw public key and a message, this is the Ed25519 signature."""
+
+MAX_FINDINGS = 1000
+"""How many findings a report lists; beyond, they are counted."""
+
+_DIGITS = frozenset("0123456789abcdef")
+
+
+class Kind(StrEnum):
+    """What is wrong with a log."""
+
+    CHANGED = "changed"  # a record's body, hash or chain is not what was written
+    MISSING = "missing"  # a record or checkpoint between others is gone
+    REORDERED = "reordered"  # a record or checkpoint stands where another belongs
+    ADDED = "added"  # a record that no writer of this log wrote
+    CUT_OFF = "cut_off"  # what a checkpoint or an anchor knows of is not there any more
+    CHECKPOINT = "checkpoint"  # a checkpoint is no true statement of the key's owner
+    ANCHOR = "anchor"  # the anchor is gone or unreadable, so a cut would not show
+    KEY = "key"  # there is no public key, so no signature can be checked
+    STORAGE = "storage"  # the storage itself finds damage
+    UNREADABLE = "unreadable"  # the log cannot be read (any further)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong: what kind, in which chain, at which record of it, and what it means."""
+
+    kind: Kind
+    message: str
+    chain: str | None = None
+    seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a check of a log found, and what it could not tell.
+
+    `findings` are the first `MAX_FINDINGS` of `total`. `uncovered` records come after the newest
+    checkpoint: they are linked, but could be cut off or followed by forged ones unnoticed.
+    `anchor` is the newest checkpoint; note it elsewhere, and give it to the next check.
+    """
+
+    findings: tuple[Finding, ...]
+    total: int
+    records: int
+    chains: int
+    checkpoints: int
+    uncovered: int
+    anchor: Anchor | None
+    key: str | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found wrong."""
+        return self.total == 0
+
+
+@dataclass(slots=True)
+class _Reach:
+    """How far a chain reaches, whether its writer has signed for it, and whether it has ended."""
+
+    seq: int = 0
+    hash: bytes = GENESIS
+    known: bool = False
+    closed: bool = False
+
+
+@dataclass(slots=True)
+class _Newest:
+    """The newest checkpoint that holds: what its successor must continue."""
+
+    hash: bytes = FIRST
+    checkpoint: Checkpoint | None = None
+    gapless: bool = True  # false: after one that does not hold, what grew since cannot be told
+    grown: dict[str, _Reach] = field(default_factory=dict)
+
+
+class LogCheck:
+    """Follows a log from its first record; every deviation becomes a finding, nothing is raised.
+
+    `anchors` are what was noted of the log's newest checkpoint, each with a word for where. Without
+    a `public_key` (raw, 32 bytes) no signature counts.
+    """
+
+    def __init__(
+        self, *, public_key: bytes | None, verify_signature: SignatureCheck, anchors: dict[str, Anchor]
+    ) -> None:
+        self._public_key = public_key
+        self._verify_signature = verify_signature
+        self._anchors = dict(anchors)
+        self._findings: list[Finding] = []
+        self._total = 0
+        self._records = 0
+        self._position = 0
+        self._reaches: dict[str, _Reach] = {}
+        self._number = 0
+        self._newest = _Newest()
+        if public_key is None:
+            self.find(Kind.KEY, "there is no public key: no signature can be checked, so nothing is proven")
+
+    def find(self, kind: Kind, message: str, chain: str | None = None, seq: int | None = None) -> None:
+        """Add a finding."""
+        self._total += 1
+        if len(self._findings) < MAX_FINDINGS:
+            self._findings.append(Finding(kind=kind, message=message, chain=chain, seq=seq))
+
+    def record(self, stored: Stored) -> None:
+        """Check the next record in the order of commits."""
+        self._records += 1
+        self._place(stored)
+        chain, seq = stored.chain, stored.seq
+        reach = self._reaches.get(chain)
+        if reach is None:
+            reach = self._first_of(chain)
+        if reach.closed:
+            self.find(Kind.ADDED, "a record follows the end that the chain's writer has signed", chain, seq)
+        if seq != reach.seq + 1:
+            self._out_of_step(reach, stored)
+            return
+        if link(reach.hash, chain, seq, stored.body) != stored.hash:
+            self.find(Kind.CHANGED, "the record, its hash or the one before is not what was written", chain, seq)
+        reach.seq, reach.hash = seq, stored.hash
+        self._newest.grown[chain] = reach
+
+    def checkpoint(self, signed: Signed) -> None:
+        """Check the next checkpoint, after the records it covers."""
+        self._number += 1
+        if signed.n != self._number:
+            kind = Kind.MISSING if signed.n > self._number else Kind.REORDERED
+            self.find(kind, f"checkpoint {self._number} is not there; {signed.n} stands in its place")
+            self._number = signed.n
+            self._newest.gapless = False
+        self._meet_anchors(signed)
+        checkpoint = self._believe(signed)
+        if checkpoint is None:
+            self._newest.gapless = False
+            return
+        if checkpoint.count > self._position:
+            lost = checkpoint.count - self._position
+            self.find(Kind.CUT_OFF, f"checkpoint {signed.n} knows of {lost} more records than the log holds")
+        self._compare(checkpoint)
+        self._newest = _Newest(signed.hash, checkpoint)
+
+    def report(self) -> Report:
+        """What was found, once the whole log has been shown."""
+        newest = self._newest.checkpoint
+        for name, reach in self._reaches.items():
+            if not reach.known:
+                self.find(Kind.ADDED, "no writer of this log has signed for the chain's beginning", name, reach.seq)
+        for where, anchor in self._anchors.items():
+            if anchor.n > self._number:
+                self.find(
+                    Kind.CUT_OFF, f"{where} knows of checkpoint {anchor.n}; the log ends with {self._number}"
+                )
+            else:
+                self.find(Kind.CUT_OFF, f"checkpoint {anchor.n} of {where} is not in the log")
+        return Report(
+            findings=tuple(self._findings),
+            total=self._total,
+            records=self._records,
+            chains=len(self._reaches),
+            checkpoints=self._number,
+            uncovered=max(0, self._position - (newest.count if newest else 0)),
+            anchor=Anchor(log=newest.log, n=newest.n, hash=self._newest.hash) if newest else None,
+            key=key_id(self._public_key) if self._public_key else None,
+        )
+
+    def _place(self, stored: Stored) -> None:
+        expected = self._position + 1
+        if stored.position != expected:
+            kind = Kind.MISSING if stored.position > expected else Kind.REORDERED
+            self.find(
+                kind, f"record {expected} of the log is not there; {stored.position} follows", stored.chain, stored.seq
+            )
+        self._position = stored.position
+
+    def _first_of(self, chain: str) -> _Reach:
+        if len(chain) != 32 or not _DIGITS.issuperset(chain):
+            self.find(Kind.CHANGED, "a record belongs to a chain that has no name", chain or None)
+        reach = self._reaches[chain] = _Reach()
+        return reach
+
+    def _out_of_step(self, reach: _Reach, stored: Stored) -> None:
+        """A number other than the next: lost records if it is higher; it then goes on from there."""
+        if stored.seq <= reach.seq:
+            self.find(
+                Kind.REORDERED, f"the record stands after {reach.seq} of its chain", stored.chain, stored.seq
+            )
+            return
+        lost = stored.seq - reach.seq - 1
+        self.find(
+            Kind.MISSING, f"{lost} records are gone, the first of them {reach.seq + 1}", stored.chain, stored.seq
+        )
+        reach.seq, reach.hash = stored.seq, stored.hash
+        self._newest.grown[stored.chain] = reach
+
+    def _meet_anchors(self, signed: Signed) -> None:
+        for where, anchor in list(self._anchors.items()):
+            if anchor.n == signed.n:
+                del self._anchors[where]
+                if anchor.hash != signed.hash:
+                    self.find(Kind.CHECKPOINT, f"checkpoint {signed.n} is not the one that {where} knows")
+
+    def _believe(self, signed: Signed) -> Checkpoint | None:
+        """The checkpoint if the key's owner states it, at this place in this log."""
+        name = f"checkpoint {signed.n}"
+        key = self._public_key
+        if key is None:
+            return None
+        if not self._verify_signature(key, signed.message, signed.signature):
+            self.find(Kind.CHECKPOINT, f"{name} was changed, or is not signed with the log's key {key_id(key)}")
+            return None
+        try:
+            checkpoint = parse(signed.body)
+        except ValueError as error:
+            self.find(Kind.CHECKPOINT, f"{name} cannot be read: {error}")
+            return None
+        before = self._newest.checkpoint
+        if checkpoint.n != signed.n:
+            self.find(Kind.REORDERED, f"{name} is signed as number {checkpoint.n}")
+        elif before is not None and checkpoint.log != before.log:
+            self.find(Kind.CHECKPOINT, f"{name} is of another log, {checkpoint.log}")
+        elif self._newest.gapless and checkpoint.previous != self._newest.hash:
+            self.find(Kind.CHECKPOINT, f"{name} does not follow on the one before")
+        else:
+            return checkpoint
+        return None
+
+    def _compare(self, checkpoint: Checkpoint) -> None:
+        """Hold what the checkpoint states against what the chains are."""
+        for head in checkpoint.heads.values():
+            self._compare_head(checkpoint.n, head)
+        own = self._reaches.get(checkpoint.chain)
+        if own is not None:
+            own.known = True
+            own.closed = own.closed or checkpoint.closed
+        if not self._newest.gapless:
+            for head in checkpoint.heads.values():
+                self._reaches.setdefault(head.chain, _Reach()).known = True
+            return
+        for name, reach in self._newest.grown.items():
+            if name not in checkpoint.heads:
+                self.find(Kind.ADDED, f"checkpoint {checkpoint.n} does not know of these records", name, reach.seq)
+
+    def _compare_head(self, number: int, head: Head) -> None:
+        reach = self._reaches.get(head.chain)
+        known = f"checkpoint {number} knows the chain up to {head.seq}"
+        if reach is None:
+            self.find(Kind.CUT_OFF, f"{known}; all of it is gone", head.chain, head.seq)
+        elif reach.seq < head.seq:
+            self.find(Kind.CUT_OFF, f"{known}; it ends with {reach.seq}", head.chain, reach.seq + 1)
+        elif reach.seq > head.seq:
+            self.find(Kind.ADDED, f"{known}; more stand before it", head.chain, head.seq + 1)
+        elif reach.hash != head.hash:
+            self.find(Kind.CHANGED, f"{known}, with another hash: it was written anew", head.chain, head.seq)

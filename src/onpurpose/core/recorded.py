@@ -1,0 +1,77 @@
+"""Decision -> Record: what is written down of a decision, every field of it in the body."""
+
+from __future__ import annotations
+
+import orjson
+
+from onpurpose.core.call import Call
+from onpurpose.core.decision import Decision, Reason
+from onpurpose.core.record import Record
+
+VERSION = 1
+"""The version of the record's form."""
+
+
+def record_decision(  # noqa: PLR0913, PLR0917  these are the record's fields
+    decision_id: str,
+    at: int,
+    call: Call,
+    payload: object,
+    context: object,
+    digest: str | None,
+    decision: Decision,
+    policies: orjson.Fragment,
+) -> Record:
+    """The record of a decision: `at` in microseconds UTC, payload and context masked and fit for JSON.
+
+    `policies` is the JSON of the policies in force (`[{"source", "digest", ...}]`). Raises
+    `orjson.JSONEncodeError` (a `TypeError`) where a field is not fit for JSON.
+    """
+    identity = call.identity
+    body = orjson.dumps(
+        {
+            "v": VERSION,
+            "kind": "decision",
+            "id": decision_id,
+            "at": at,
+            "agent_id": call.agent_id,
+            "capability": call.capability,
+            "task_context": call.task_context,
+            "risk_category": call.risk_category,
+            "policy_context": context,
+            "identity": None if identity is None else {"user_id": identity.user_id, "groups": identity.groups},
+            "purpose_id": call.purpose_id,
+            "data_source_id": call.data_source_id,
+            "elements": call.elements,
+            "payload": payload,
+            "digest": digest,
+            "outcome": _NAMES[decision.outcome],
+            "reasons": orjson.Fragment(decision.written or _write(decision)),
+            "policies": policies,
+        }
+    )
+    return Record("decision", body)
+
+
+_NAMES = ("allow", "warn", "require_approval", "deny")
+
+
+def _write(decision: Decision) -> bytes:
+    """The reasons as JSON, remembered with the decision: most calls share one that a rule made."""
+    decision.written = orjson.dumps([_reason(reason) for reason in decision.reasons])
+    return decision.written
+
+
+def _reason(reason: Reason) -> dict[str, object]:
+    written: dict[str, object] = {
+        "code": reason.code,
+        "outcome": str(reason.outcome),
+        "message": reason.message,
+    }
+    if reason.rule:
+        written["rule"] = {"at": str(reason.rule), "capability": reason.rule.capability}
+    if reason.unknown:
+        written["unknown"] = [{"condition": u.condition, "why": u.why, "settle": u.settle} for u in reason.unknown]
+    if reason.signals:
+        written["signals"] = [{"name": s.name, "weight": s.weight, "certain": s.certain} for s in reason.signals]
+    return written

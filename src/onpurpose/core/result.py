@@ -1,0 +1,69 @@
+"""What a caller gets back: the decision, its proof, and both in words."""
+
+from __future__ import annotations
+
+from onpurpose.core.call import Call
+from onpurpose.core.decision import Decision, Reason
+from onpurpose.core.outcome import Outcome
+from onpurpose.core.record import Receipt
+from onpurpose.core.span import printable
+
+
+class Result:
+    """The answer to one call. Never changed once made.
+
+    `decision_id` names the decision in the log, `receipt` is where its record stands there (`None`
+    where nothing was recorded), `digest` the SHA-256 (hex) of the call's canonical form (`None` for a
+    call that could not be read).
+    """
+
+    __slots__ = ("call", "decision", "decision_id", "digest", "receipt")
+
+    def __init__(
+        self, call: Call, decision: Decision, decision_id: str, digest: str | None, receipt: Receipt | None
+    ) -> None:
+        self.call = call
+        self.decision = decision
+        self.decision_id = decision_id
+        self.digest = digest
+        self.receipt = receipt
+
+    @property
+    def outcome(self) -> Outcome:
+        """What was decided."""
+        return self.decision.outcome
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the tool may run: true for allow and warn."""
+        return self.decision.outcome.permits
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why, the decisive reasons first."""
+        return self.decision.reasons
+
+    def explain(self) -> str:
+        """The decision for a person, in a few lines; safe to print whatever the call holds."""
+        lines = [f"{self.outcome}: {printable(str(self.call.capability))} by {printable(str(self.call.agent_id))}"]
+        for reason in self.reasons:
+            lines.extend(_lines(reason))
+        if self.receipt is not None:
+            lines.append(f"  record {self.receipt.chain[:8]}:{self.receipt.seq}, decision {self.decision_id}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"Result({self.decision!r}, decision_id={self.decision_id!r})"
+
+
+def _lines(reason: Reason) -> list[str]:
+    rule = f"{reason.rule}: " if reason.rule else ""
+    named = f" (rule for `{reason.rule.capability}`)" if reason.rule else ""
+    lines = [f"  {reason.outcome}: {rule}{reason.message}{named}"]
+    for unknown in reason.unknown:
+        lines.append(f"    unknown: {unknown.condition}: {printable(unknown.why)}")
+        lines.append(f"    to settle it: {unknown.settle}")
+    for signal in reason.signals:
+        maybe = "" if signal.certain else ", perhaps"
+        lines.append(f"    signal: {signal.name} (weight {signal.weight}{maybe})")
+    return lines
