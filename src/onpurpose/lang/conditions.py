@@ -20,7 +20,7 @@ from onpurpose.core.policy import (
 )
 from onpurpose.lang import shapes
 from onpurpose.lang.nodes import Node, Sequence
-from onpurpose.lang.report import Report, quoted, shortened
+from onpurpose.lang.report import Report, shortened
 
 ConditionReader: TypeAlias = Callable[[Node, Report, str], Condition | None]
 
@@ -55,7 +55,7 @@ def _capability_cure(name: str) -> str:
         return "a `*` stands for a whole segment: `payments.*`"
     if "" in name.split("."):
         return "remove the empty segment"
-    return f"write `{shortened(_NOT_IN_SEGMENT.sub('_', name.replace('.', chr(0))).replace('_', '_'))}`"
+    return f"write `{shortened('.'.join(_NOT_IN_SEGMENT.sub('_', segment) for segment in name.split('.')))}`"
 
 
 def path_prefixes(node: Node, report: Report, name: str) -> tuple[str, ...] | None:
@@ -153,5 +153,3 @@ CONDITIONS: dict[str, ConditionReader] = {
     **{f"caller_depth_{operator}": _caller_depth(operator) for operator in Operator},
 }
 """What reads each condition, by its key; `args` is not among them, since it makes several."""
-
-__all__ = ["CONDITIONS", "ConditionReader", "capability", "path_prefixes", "quoted"]

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Generator
 
-from onpurpose.lang.report import Report
+from onpurpose.lang.report import Place, Report
 
 MAX_BYTES = 1_000_000
 """How large a text may be, unless its reader is told otherwise."""
@@ -17,9 +17,7 @@ PLACEHOLDER = "\ufffd"
 _CHUNK = 1 << 15
 # Controls; line breaks of YAML 1.1 that are none in 1.2; marks that reorder text on the screen;
 # lone surrogates; what is no character.
-_REFUSED = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
-)
+_REFUSED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def decode(text: bytes | str, report: Report, limit: int) -> Generator[None, None, str | None]:
@@ -27,9 +25,9 @@ def decode(text: bytes | str, report: Report, limit: int) -> Generator[None, Non
 
     Yields between portions of work. Places in the text and in `report.text` are the same.
     """
-    if len(text) > limit:
+    if len(text) > limit or (isinstance(text, str) and len(text.encode("utf-8", "replace")) > limit):
         cure = "split it, or raise the limit"
-        report.at(1, 1, 1, "too-large", f"the text is larger than {limit:,} bytes", cure)
+        report.on(Place(1, 1), "too-large", f"the text is larger than {limit:,} bytes", cure)
         return None
     decoded = _decoded(text, report)
     if decoded is None:
@@ -55,7 +53,7 @@ def _decoded(text: bytes | str, report: Report) -> str | None:
         shown = text[error.start : line_end.start() if line_end else len(text)]
         report.text = before + shown.decode("utf-8", "replace")
         message = f"byte 0x{text[error.start]:02x} is not UTF-8"
-        report.at_offset(len(before), 1, "not-utf-8", message, "save the file as UTF-8")
+        report.on(report.place_of(len(before)), "not-utf-8", message, "save the file as UTF-8")
         return None
 
 
@@ -63,7 +61,8 @@ def _refuse(found: re.Match[str], report: Report) -> None:
     code = ord(found[0])
     name = unicodedata.name(found[0], "a control character").lower()
     escape = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-    cure = f'remove it, or write it as `{escape}` in a text in double quotes'
+    cure = f"remove it, or write it as `{escape}` in a text in double quotes"
     if 0xD800 <= code <= 0xDFFF:
         name, cure = "a lone surrogate", "remove it"
-    report.at_offset(found.start(), 1, "refused-character", f"U+{code:04X} ({name}) is not allowed", cure)
+    message = f"U+{code:04X} ({name}) is not allowed"
+    report.on(report.place_of(found.start()), "refused-character", message, cure)

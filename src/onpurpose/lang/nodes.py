@@ -89,7 +89,9 @@ def compose(text: bytes | str, report: Report, limit: int = MAX_BYTES) -> Genera
     clean = yield from decode(text, report, limit)
     if clean is None:
         return None
-    from onpurpose.lang.syntax import MarkedYAMLError, Mender  # noqa: PLC0415  YAML takes 30 ms to import
+    from yaml import MarkedYAMLError  # noqa: PLC0415  takes 30 ms to import
+
+    from onpurpose.lang.syntax import Mender  # noqa: PLC0415
 
     mender = Mender(clean, report)
     while True:
@@ -109,13 +111,19 @@ class _Composer:
     """Builds the tree of one pass over the events. `mended`: the text holds placeholders."""
 
     def __init__(self, report: Report, *, mended: bool) -> None:
-        self.root: Node | None = None
         self._report = report
         self._mended = mended
         self._plain: dict[str, Value | Trap] = {}
-        self._quoted: dict[str, str | Trap] = {}
+        self._quoted: dict[str, Value | Trap] = {}
+        self._top: list[Node] = []
         self._open: list[Sequence | Mapping] = []
+        self._children = self._top  # of the innermost open list or mapping
         self._documents = 0
+
+    @property
+    def root(self) -> Node | None:
+        """The root of the document, if one has begun."""
+        return self._top[0] if self._top else None
 
     def follow(self, text: str) -> Generator[None, None, None]:
         """Build the tree, until the end of the text or what makes the rest unreadable."""
@@ -128,7 +136,7 @@ class _Composer:
             for _ in range(_STEP):
                 event = get_event()
                 if type(event) is ScalarEvent:
-                    self._attach(self._scalar(event))
+                    self._children.append(self._scalar(event))
                 elif not self._TAKE[type(event).__name__](self, event):
                     return
             yield
@@ -144,12 +152,6 @@ class _Composer:
                     container.children.pop()
                 self._close(container)
 
-    def _attach(self, node: Node) -> None:
-        if self._open:
-            self._open[-1].children.append(node)
-        else:
-            self.root = node
-
     # -- events
 
     def _stream_start(self, _event: Any) -> bool:
@@ -159,15 +161,14 @@ class _Composer:
         return False
 
     def _document_start(self, event: Any) -> bool:
-        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        place, _ = self._report.token(event.start_mark)
         if event.version or event.tags:
-            token = len(self._report.token(line, column))
-            self._report.at(line, column, token, "directive", "directives are not allowed", "remove the line")
+            self._report.on(place, "directive", "directives are not allowed", "remove the line")
         self._documents += 1
         if self._documents == 1:
             return True
         cure = "keep one document to a file"
-        self._report.at(line, column, 3, "several-documents", "a second document begins here", cure)
+        self._report.on(place, "several-documents", "a second document begins here", cure)
         self._report.cut_short = True
         return False
 
@@ -175,13 +176,11 @@ class _Composer:
         return True
 
     def _alias(self, event: Any) -> bool:
-        mark = event.start_mark
-        length = event.end_mark.column - mark.column
-        token = self._report.token(mark.line + 1, mark.column + 1)
+        place, token = self._report.token(event.start_mark)
         cure = f"write the value out, or quote a text that begins with `*`: `{quoted(token)}`"
         message = f"`{shortened(token)}` is an alias, and aliases are not allowed"
-        self._report.at(mark.line + 1, mark.column + 1, length, "alias", message, cure)
-        self._attach(Broken(mark.line + 1, mark.column + 1, length))
+        self._report.on(place, "alias", message, cure)
+        self._children.append(Broken(*place))
         return True
 
     def _start(self, event: Any) -> bool:
@@ -195,12 +194,14 @@ class _Composer:
             self._report.on(node, "too-deep", message, "flatten it")
             self.cut_short()
             return False
-        self._attach(node)
+        self._children.append(node)
         self._open.append(node)
+        self._children = node.children
         return True
 
     def _end(self, _event: Any) -> bool:
         node = self._open.pop()
+        self._children = self._open[-1].children if self._open else self._top
         if type(node) is Mapping:
             self._close(node)
         return True
@@ -225,16 +226,20 @@ class _Composer:
         length = end.column - column if end.line == line else TO_LINE_END
         if event.anchor is not None or event.tag is not None:
             self._properties(event)
-        known: dict[str, Any] = self._plain if event.implicit[0] else self._quoted
-        try:
+        plain = event.implicit[0]
+        known = self._plain if plain else self._quoted
+        if text in known:
             value = known[text]
-        except KeyError:
-            value = known[text] = self._read(text, plain=event.implicit[0])
-        if type(value) is Trap:
-            if value is not _TOLD:
-                self._report.at(line + 1, column + 1, length, value.code, value.message, value.help)
-            return Broken(line + 1, column + 1, length)
+        else:
+            value = known[text] = self._read(text, plain=plain)
+        if isinstance(value, Trap):
+            return self._trapped(value, Broken(line + 1, column + 1, length))
         return Scalar(value, line + 1, column + 1, length)
+
+    def _trapped(self, trap: Trap, node: Broken) -> Broken:
+        if trap is not _TOLD:
+            self._report.on(node, trap.code, trap.message, trap.help)
+        return node
 
     def _read(self, text: str, *, plain: bool) -> Value | Trap:
         if self._mended and PLACEHOLDER in text:
@@ -245,14 +250,13 @@ class _Composer:
 
     def _properties(self, event: Any) -> None:
         """Tell of an anchor or a tag before a node."""
-        line, column = event.start_mark.line + 1, event.start_mark.column + 1
-        token = self._report.token(line, column)
+        place, _ = self._report.token(event.start_mark)
         if event.anchor is not None:
             message = f"anchor `&{shortened(event.anchor)}`: anchors and aliases are not allowed"
-            self._report.at(line, column, len(token), "anchor", message, "write the value out where it is used")
+            self._report.on(place, "anchor", message, "write the value out where it is used")
         if event.tag is not None:
             cure = "remove it; quotes make a text, their absence a number or a truth value"
-            self._report.at(line, column, len(token), "tag", "tags are not allowed", cure)
+            self._report.on(place, "tag", "tags are not allowed", cure)
 
     # -- mappings
 
@@ -273,10 +277,10 @@ class _Composer:
         first: dict[str, Scalar] = {}
         kept: list[Node] = []
         for key, value in mapping.pairs():
-            if type(key) is not Scalar:
-                if type(key) is not Broken:
+            if not isinstance(key, Scalar):
+                if not isinstance(key, Broken):
                     self._report.on(key, "key-not-text", "a key must be a text", "write `key: value`")
-            elif type(key.value) is not str:
+            elif not isinstance(key.value, str):
                 written = self._report.written(key)
                 self._report.on(key, "key-not-text", "a key must be a text", f'quote it: `"{written}"`')
             elif key.value in first:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Generator
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from onpurpose.core.outcome import BY_NAME, Outcome
 from onpurpose.core.policy import (
@@ -25,7 +25,7 @@ from onpurpose.lang.arguments import arguments
 from onpurpose.lang.conditions import CONDITIONS, capability
 from onpurpose.lang.decoding import MAX_BYTES
 from onpurpose.lang.nodes import Mapping, Node, Scalar, Sequence, compose
-from onpurpose.lang.report import Report, shortened
+from onpurpose.lang.report import Place, Report, nearest, shortened
 
 MAX_APPROVAL_TIMEOUT = 30 * 24 * 3600
 """The longest that an approval may stay open, in seconds."""
@@ -40,6 +40,8 @@ POLICY_KEYS = (*(str(outcome) for outcome in SECTIONS), "block", *_SETTINGS)
 RULE_KEYS = ("capability", *CONDITIONS, "args")
 """Every key of a rule."""
 
+T = TypeVar("T")
+
 _FIRST_WORDS = "begin with a section of rules: `allow:`, and under it `  - capability: files.read`"
 
 
@@ -48,7 +50,7 @@ def parse(text: bytes | str, source: str = "<policy>", *, limit: int = MAX_BYTES
 
     `source` names the text in messages; `limit` is the most that it may measure, in bytes.
     """
-    return drain(parse_steps(text, source, limit=limit))
+    return drained(parse_steps(text, source, limit=limit))
 
 
 def load(path: str | Path, *, limit: int = MAX_BYTES) -> Policy:
@@ -69,13 +71,14 @@ def read_bytes(path: str | Path, limit: int = MAX_BYTES) -> bytes:
         raise PolicyError((problem,)) from error
 
 
-def drain(steps: Generator[None, None, Any]) -> Any:
+def drained(steps: Generator[None, None, T]) -> T:
     """Run a generator of steps to its end; what it returns."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            return end.value
+            result: T = end.value
+            return result
 
 
 def parse_steps(
@@ -118,9 +121,9 @@ class _Reader:
         report = self._report
         if root is None or (type(root) is Scalar and root.value is None):
             if not report.problems:
-                report.at(1, 1, 1, "empty", "the policy is empty", _FIRST_WORDS)
+                report.on(Place(1, 1), "empty", "the policy is empty", _FIRST_WORDS)
             return
-        for key, name, value in shapes.pairs(root, report, "a policy", _FIRST_WORDS, POLICY_KEYS):
+        for key, name, value in shapes.pairs(root, report, "policy", _FIRST_WORDS, POLICY_KEYS):
             if name in BY_NAME:
                 yield from self._section(key, name, value)
             else:
@@ -149,13 +152,13 @@ class _Reader:
     def _rule(self, node: Node, outcome: Outcome) -> Rule | None:
         report = self._report
         if type(node) is not Mapping:
-            shapes.expected(node, report, str(outcome), "a list of mappings", _rule_cure(node))
+            shapes.expected(node, report, "rule", "a mapping", _rule_cure(node))
             return None
         named: str | None = None
         missing = True
         conditions: list[Condition] = []
         for key, value in node.pairs():
-            name = key.value
+            name = str(key.value)
             if name == "capability":
                 missing = False
                 named = capability(value, report)
@@ -166,7 +169,8 @@ class _Reader:
             elif name == "args":
                 conditions += arguments(value, report) or ()
             else:
-                shapes.unknown_key(key, report, "a rule", RULE_KEYS)
+                shapes.unknown_key(key, report, "rule", RULE_KEYS)
+                missing = missing and nearest(name, RULE_KEYS) != "capability"
         if missing:
             report.on(node, "missing-capability", "a rule must name a `capability`", "add `capability: ...`")
         if named is None:
@@ -203,11 +207,7 @@ def _action(node: Node, report: Report, level: str) -> Outcome | None:
         shapes.not_empty(node, report, level)
     example = f"write `{shortened(level)}: {{action: deny}}`"
     for _key, _name, value in shapes.pairs(node, report, shortened(level), example, ("action",)):
-        word = shapes.text(value, report, "action")
-        if word is not None:
-            found = BY_NAME.get(word)
-            if found is None:
-                report.on(value, "unknown-action", f"`{shortened(word)}` is no action", shapes.choice(word, BY_NAME))
+        found = shapes.word_of(value, report, "action", BY_NAME)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from onpurpose.core.span import PolicyError, Problem, Span, printable
 
@@ -24,9 +24,35 @@ _TOKEN = re.compile(r"[^\s,\[\]{}]*")
 class Placed(Protocol):
     """Something with a place in the text: line and column from 1, length in characters."""
 
+    @property
+    def line(self) -> int:
+        """The line, from 1."""
+        ...
+
+    @property
+    def column(self) -> int:
+        """The column, from 1."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """The length in characters, `TO_LINE_END` for what goes on past its line."""
+        ...
+
+
+class Mark(Protocol):
+    """A place as YAML's parser tells it: line and column from 0."""
+
     line: int
     column: int
-    length: int
+
+
+class Place(NamedTuple):
+    """A place alone."""
+
+    line: int
+    column: int
+    length: int = 1
 
 
 class Report:
@@ -38,7 +64,7 @@ class Report:
         self.cut_short = False
         self._text = ""
         self._lines: list[str] | None = None
-        self._line_starts: list[int] | None = None
+        self._starts: list[int] | None = None
 
     @property
     def text(self) -> str:
@@ -47,7 +73,7 @@ class Report:
 
     @text.setter
     def text(self, text: str) -> None:
-        self._text, self._lines, self._line_starts = text, None, None
+        self._text, self._lines, self._starts = text, None, None
 
     @property
     def full(self) -> bool:
@@ -57,20 +83,16 @@ class Report:
     def span(self, place: Placed) -> Span:
         """The place as a span, which lies within the text."""
         if place.length >= TO_LINE_END:
-            return self._within(place.line, place.column, place.length)
+            return self._within(place)
         return Span(self.source, place.line, place.column, place.length)
 
     def on(self, place: Placed, code: str, message: str, cure: str = "") -> None:
-        """Add a problem with what stands at the place."""
-        self.at(place.line, place.column, place.length, code, message, cure)
-
-    def at(self, line: int, column: int, length: int, code: str, message: str, cure: str = "") -> None:
         """Add a problem; a place past the end of a line or the text is drawn back to that end."""
         if self.full:
             return
         if len(self.problems) == MAX_PROBLEMS:
             code, message, cure = "too-many-problems", "there are more problems than these", "mend these first"
-        span = self._within(line, column, length)
+        span = self._within(place)
         excerpt = self.lines[span.line - 1]
         self.problems.append(
             Problem(
@@ -82,15 +104,17 @@ class Report:
             )
         )
 
-    def at_offset(self, offset: int, length: int, code: str, message: str, cure: str = "") -> None:
-        """Add a problem that begins at this character of the text (from 0)."""
-        line = bisect_right(self._starts(), offset)
-        self.at(line, offset - self._starts()[line - 1] + 1, length, code, message, cure)
+    def place_of(self, offset: int, length: int = 1) -> Place:
+        """The place of what begins at this character of the text (from 0)."""
+        if self._starts is None:
+            self._starts = [0, *(found.end() for found in _BREAK.finditer(self._text))]
+        line = bisect_right(self._starts, offset)
+        return Place(line, offset - self._starts[line - 1] + 1, length)
 
     def fork(self) -> Report:
         """An empty report on the same text, to be absorbed or dropped."""
         other = Report(self.source)
-        other._text, other._lines, other._line_starts = self._text, self._lines, self._line_starts
+        other._text, other._lines, other._starts = self._text, self._lines, self._starts
         return other
 
     def absorb(self, other: Report) -> None:
@@ -107,22 +131,17 @@ class Report:
                 self._lines.pop()
         return self._lines
 
-    def _within(self, line: int, column: int, length: int) -> Span:
-        line = min(line, len(self.lines))
+    def _within(self, place: Placed) -> Span:
+        line = min(place.line, len(self.lines))
         end = len(self.lines[line - 1]) + 1
-        column = min(column, end)
-        return Span(self.source, line, column, max(1, min(length, end - column)))
+        column = min(place.column, end)
+        return Span(self.source, line, column, max(1, min(place.length, end - column)))
 
-    def _starts(self) -> list[int]:
-        """The offset at which each line begins."""
-        if self._line_starts is None:
-            self._line_starts = [0, *(found.end() for found in _BREAK.finditer(self._text))]
-        return self._line_starts
-
-    def token(self, line: int, column: int) -> str:
-        """What stands in the text from this place to the next white space or bracket."""
-        match = _TOKEN.match(self.lines[line - 1], column - 1)
-        return match[0] if match else ""
+    def token(self, mark: Mark) -> tuple[Place, str]:
+        """What stands in the text from this mark to the next white space or bracket, and its place."""
+        match = _TOKEN.match(self.lines[mark.line], mark.column)
+        found = match[0] if match else ""
+        return Place(mark.line + 1, mark.column + 1, max(1, len(found))), found
 
     def written(self, place: Placed) -> str:
         """What stands in the text at the place, as it is written, cut if it is long."""

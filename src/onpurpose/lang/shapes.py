@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as Mapping_
 from decimal import Decimal
+from typing import TypeVar
 
 from onpurpose.core.policy import Number
 from onpurpose.lang.nodes import Broken, Mapping, Node, Scalar, Sequence
 from onpurpose.lang.report import Report, nearest, quoted, shortened
+
+T = TypeVar("T")
 
 _NUMBER_IN_TEXT = re.compile(r"\s*[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?\s*")
 
@@ -63,7 +67,7 @@ def texts(node: Node, report: Report, name: str) -> tuple[str, ...] | None:
 
 def distinct(node: Sequence, report: Report, name: str) -> tuple[str, ...] | None:
     """The texts of a list, which is not empty and names none of them twice."""
-    found = {}
+    found: dict[str, None] = {}
     whole = not_empty(node, report, name)
     for child in node.children:
         one = text(child, report, name)
@@ -145,8 +149,7 @@ def pairs(
 def unknown_key(key: Scalar, report: Report, name: str, known: Iterable[str]) -> None:
     """Tell that `name` has no such key, with the nearest known one."""
     word = str(key.value)
-    told = f"{name} has no key `{shortened(word)}`" if " " in name else f"`{name}` has no key `{shortened(word)}`"
-    report.on(key, "unknown-key", told, choice(word, known))
+    report.on(key, "unknown-key", f"`{name}` has no key `{shortened(word)}`", choice(word, known))
 
 
 def choice(word: str, known: Iterable[str]) -> str:
@@ -155,6 +158,15 @@ def choice(word: str, known: Iterable[str]) -> str:
     near = nearest(word, names)
     listed = "known: " + ", ".join(f"`{name}`" for name in names)
     return listed if near is None else f"did you mean `{near}`? {listed}"
+
+
+def word_of(node: Node, report: Report, name: str, known: Mapping_[str, T]) -> T | None:
+    """What the node's word stands for among the known ones."""
+    word = text(node, report, name)
+    if word is None or word in known:
+        return None if word is None else known[word]
+    report.on(node, "unknown-word", f"`{shortened(word)}` is no `{name}`", choice(word, known))
+    return None
 
 
 def trimmed(node: Node, report: Report, name: str) -> tuple[str, ...] | None:

@@ -8,7 +8,7 @@ from typing import Any
 from yaml import MarkedYAMLError
 
 from onpurpose.lang.decoding import PLACEHOLDER
-from onpurpose.lang.report import Report
+from onpurpose.lang.report import Place, Report
 
 _MAX_MENDS = 20
 _TAB_INDENT = re.compile(r"^ *(\t[ \t]*)(?=[^\s#])", re.MULTILINE)
@@ -27,7 +27,7 @@ _CURES = {
 def open_parser(text: str) -> Any:
     """A parser whose `get_event()` hands out YAML's events: libyaml's, or the slower one in Python."""
     try:
-        from yaml.cyaml import CParser as Parser  # noqa: PLC0415  absent where PyYAML was built without C
+        from yaml._yaml import CParser as Parser  # noqa: PLC0415  absent where PyYAML was built without C
     except ImportError:
         from yaml import SafeLoader as Parser  # type: ignore[assignment]  # noqa: PLC0415
     return Parser(text)
@@ -48,7 +48,7 @@ class Mender:
     def mend(self, error: MarkedYAMLError) -> bool:
         """Tell the error; whether the text was mended, so that another pass is worth it."""
         self.mends += 1
-        mark = error.problem_mark
+        mark: Any = error.problem_mark
         if str(error.context or "").startswith(("while scanning an a", "while scanning a q")):
             mark = error.context_mark  # where the alias, anchor or quoted text begins
         place = mark.index
@@ -69,22 +69,21 @@ class Mender:
         start = mark.index - mark.column
         found = list(_TAB_INDENT.finditer(text, start))
         if not found or found[0].start(1) > mark.index:
-            self._report.at(mark.line + 1, mark.column + 1, 1, "tab", "a tab stands where a token must begin", cure)
+            self._report.on(Place(mark.line + 1, mark.column + 1), "tab", "a tab stands where a value must begin", cure)
         for tab in found:
-            self._report.at_offset(tab.start(1), len(tab[1]), "tab", "a tab is used as indentation", cure)
+            place = self._report.place_of(tab.start(1), len(tab[1]))
+            self._report.on(place, "tab", "a tab is used as indentation", cure)
         mended = text[:start] + _TAB_INDENT.sub(lambda tab: " " * len(tab[0]), text[start:])
-        place = mark.index
-        self.text = mended[:place] + " " + mended[place + 1 :]
+        self.text = mended[: mark.index] + " " + mended[mark.index + 1 :]
 
     def _mend_character(self, mark: Any, char: str) -> None:
-        report, place = self._report, mark.index
-        token = report.token(mark.line + 1, mark.column + 1)
+        place, token = self._report.token(mark)
         cure = f'quote it: `"{token}"`' if len(token) < 40 else "quote it"
         message = f"`{char}` cannot begin a plain text"
         if char == "*":
             message = "an unquoted `*` begins an alias, and aliases are not allowed"
-        report.at(mark.line + 1, mark.column + 1, len(token), "alias" if char == "*" else "syntax", message, cure)
-        self.text = self.text[:place] + PLACEHOLDER + self.text[place + 1 :]
+        self._report.on(place, "alias" if char == "*" else "syntax", message, cure)
+        self.text = self.text[: mark.index] + PLACEHOLDER + self.text[mark.index + 1 :]
 
     def _tell(self, mark: Any, error: MarkedYAMLError) -> None:
         if self._tabs:
@@ -96,4 +95,4 @@ class Mender:
                 cure = known
         if "quoted scalar" in str(error.context) and "end of stream" in problem:
             message, cure = "a quoted text is never closed", "close the quote"
-        self._report.at(mark.line + 1, mark.column + 1, 1, "syntax", message, cure)
+        self._report.on(Place(mark.line + 1, mark.column + 1), "syntax", message, cure)
