@@ -191,9 +191,7 @@ class _Pending:
 
     def finish(self) -> Document | Problem:
         if self.size > MAX_DOCUMENT:
-            return problem(
-                self.at, "document-too-long", f"the document is longer than {MAX_DOCUMENT >> 20} MiB"
-            )
+            return problem(self.at, "document-too-long", f"the document is longer than {MAX_DOCUMENT >> 20} MiB")
         raw = b"".join(self.parts).strip()
         try:
             return Document(_parse(raw), self.at, raw)

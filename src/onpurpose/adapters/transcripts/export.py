@@ -14,6 +14,8 @@ from onpurpose.core.history import Doubt, RecordedCall
 from onpurpose.core.outcome import BY_NAME
 from onpurpose.core.span import Problem, Span
 
+_MARK = "[masked"
+
 
 def recognises(value: object) -> bool:
     """Whether the document looks like one of this format."""
@@ -37,8 +39,19 @@ def calls(value: object, at: Span) -> Iterator[RecordedCall | Problem]:
         at=at,
         session=text_or_none(record.get("session")),
         decided=BY_NAME.get(str(record.get("outcome"))),
-        doubts=(Doubt.MASKED,) if record.get("masked") else (),
+        doubts=(Doubt.MASKED,) if _is_masked(record.get("payload")) else (),
     )
+
+
+def _is_masked(payload: object) -> bool:
+    """Whether a text in the payload bears the mark of masking."""
+    stack = [payload]
+    while stack:
+        top = stack.pop()
+        if isinstance(top, str) and _MARK in top:
+            return True
+        stack.extend(top.values() if isinstance(top, dict) else top if isinstance(top, list) else ())
+    return False
 
 
 def _call(record: dict[str, object], agent: str, capability: str) -> Call:
