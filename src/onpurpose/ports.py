@@ -74,7 +74,7 @@ class Signer(Protocol):
 class Archive(Protocol):
     """A log to be read: one consistent view of it, which reading never changes.
 
-    Raises `LedgerError` where it cannot be read, and `LogChanged` where the view did not hold.
+    Raises `LedgerError` where it cannot be read, and `LogChangedError` where the view did not hold.
     """
 
     def records(self, after: int = 0) -> Iterator[Stored]:

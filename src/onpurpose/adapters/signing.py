@@ -25,7 +25,7 @@ class KeyFile:
     to the public half, and when only the public half is left.
     """
 
-    def __init__(self, path: str | Path, public_path: str | Path) -> None:
+    def __init__(self, path: str | os.PathLike[str], public_path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         self._public_path = Path(public_path)
         self._lock = threading.Lock()

@@ -113,6 +113,7 @@ class LogCheck:
         self._reaches: dict[str, _Reach] = {}
         self._number = 0
         self._newest = _Newest()
+        self._whole = True
         if public_key is None:
             self.find(Kind.KEY, "there is no public key: no signature can be checked, so nothing is proven")
 
@@ -159,19 +160,16 @@ class LogCheck:
         self._compare(checkpoint)
         self._newest = _Newest(signed.hash, checkpoint)
 
+    def stop(self, message: str) -> None:
+        """The rest of the log cannot be read: nothing will be concluded from what was not shown."""
+        self._whole = False
+        self.find(Kind.UNREADABLE, message)
+
     def report(self) -> Report:
         """What was found, once the whole log has been shown."""
+        if self._whole:
+            self._conclude()
         newest = self._newest.checkpoint
-        for name, reach in self._reaches.items():
-            if not reach.known:
-                self.find(Kind.ADDED, "no writer of this log has signed for the chain's beginning", name, reach.seq)
-        for where, anchor in self._anchors.items():
-            if anchor.n > self._number:
-                self.find(
-                    Kind.CUT_OFF, f"{where} knows of checkpoint {anchor.n}; the log ends with {self._number}"
-                )
-            else:
-                self.find(Kind.CUT_OFF, f"checkpoint {anchor.n} of {where} is not in the log")
         return Report(
             findings=tuple(self._findings),
             total=self._total,
@@ -182,6 +180,17 @@ class LogCheck:
             anchor=Anchor(log=newest.log, n=newest.n, hash=self._newest.hash) if newest else None,
             key=key_id(self._public_key) if self._public_key else None,
         )
+
+    def _conclude(self) -> None:
+        for name, reach in self._reaches.items():
+            if not reach.known:
+                self.find(Kind.ADDED, "no writer of this log has signed for the chain's beginning", name, reach.seq)
+        for where, anchor in self._anchors.items():
+            if anchor.n > self._number:
+                message = f"{where} knows of checkpoint {anchor.n}; the log ends with {self._number}"
+            else:
+                message = f"checkpoint {anchor.n} of {where} is not in the log"
+            self.find(Kind.CUT_OFF, message)
 
     def _place(self, stored: Stored) -> None:
         expected = self._position + 1
@@ -201,14 +210,10 @@ class LogCheck:
     def _out_of_step(self, reach: _Reach, stored: Stored) -> None:
         """A number other than the next: lost records if it is higher; it then goes on from there."""
         if stored.seq <= reach.seq:
-            self.find(
-                Kind.REORDERED, f"the record stands after {reach.seq} of its chain", stored.chain, stored.seq
-            )
+            self.find(Kind.REORDERED, f"the record stands after {reach.seq} of its chain", stored.chain, stored.seq)
             return
         lost = stored.seq - reach.seq - 1
-        self.find(
-            Kind.MISSING, f"{lost} records are gone, the first of them {reach.seq + 1}", stored.chain, stored.seq
-        )
+        self.find(Kind.MISSING, f"{lost} records are gone, the first of them {reach.seq + 1}", stored.chain, stored.seq)
         reach.seq, reach.hash = stored.seq, stored.hash
         self._newest.grown[stored.chain] = reach
 
@@ -223,9 +228,7 @@ class LogCheck:
         """The checkpoint if the key's owner states it, at this place in this log."""
         name = f"checkpoint {signed.n}"
         key = self._public_key
-        if key is None:
-            return None
-        if not self._verify_signature(key, signed.message, signed.signature):
+        if key is not None and not self._verify_signature(key, signed.message, signed.signature):
             self.find(Kind.CHECKPOINT, f"{name} was changed, or is not signed with the log's key {key_id(key)}")
             return None
         try:
@@ -253,8 +256,8 @@ class LogCheck:
             own.known = True
             own.closed = own.closed or checkpoint.closed
         if not self._newest.gapless:
-            for head in checkpoint.heads.values():
-                self._reaches.setdefault(head.chain, _Reach()).known = True
+            for name in checkpoint.heads.keys() & self._reaches.keys():
+                self._reaches[name].known = True
             return
         for name, reach in self._newest.grown.items():
             if name not in checkpoint.heads:

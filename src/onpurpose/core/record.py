@@ -26,7 +26,7 @@ class LedgerError(OnPurposeError):
     """A record could not be made durable, or a log cannot be read. Whoever asked is refused."""
 
 
-class LogChanged(LedgerError):
+class LogChangedError(LedgerError):
     """A log was written to while it was read as one that nobody writes. Reading it again succeeds."""
 
 
@@ -64,7 +64,7 @@ class Head:
         return hash((self.chain, self.seq, self.hash))
 
     def __repr__(self) -> str:
-        return f"Head({self.chain}:{self.seq} {self.hash.hex()[:12]})"
+        return f"{type(self).__name__}({self.chain}:{self.seq} {self.hash.hex()[:12]})"
 
 
 class Receipt(Head):

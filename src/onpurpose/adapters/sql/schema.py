@@ -55,10 +55,10 @@ def mismatch(connection: sqlite3.Connection) -> str | None:
         return f"it was written by a newer onpurpose (schema {version}, this one knows {VERSION})"
     if version < VERSION:
         return f"its schema {version} is unknown"
-    found = {_text(name): _text(sql) for name, sql in connection.execute(_OBJECTS)}
+    found = {_text(name) or "": _text(sql) for name, sql in connection.execute(_OBJECTS)}
     wanted: dict[str, str | None] = {**TABLES, **dict.fromkeys(_INDEXES)}
     if found != wanted:
-        changed = sorted(name or "?" for name in {*found, *wanted} if found.get(name, "") != wanted.get(name, ""))
+        changed = sorted(name for name in {*found, *wanted} if found.get(name, "") != wanted.get(name, ""))
         return f"its tables were changed: {', '.join(changed)}"
     return None
 

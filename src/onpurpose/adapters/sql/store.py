@@ -169,9 +169,7 @@ class Store:
         anchored = read_anchor(self._anchor)
         if anchored is None:
             return
-        row = connection.execute(
-            "SELECT n, body, signature FROM checkpoints WHERE n = ?", (anchored.n,)
-        ).fetchone()
+        row = connection.execute("SELECT n, body, signature FROM checkpoints WHERE n = ?", (anchored.n,)).fetchone()
         if row is None or Signed(n=row[0], body=row[1], signature=row[2]).hash != anchored.hash:
             raise LedgerError(
                 f"the log `{self._path}` does not hold the checkpoint {anchored.n} of its anchor `{self._anchor}`:"
@@ -187,11 +185,11 @@ class Store:
             opening = [_opened(newest[1].n if newest else 0)]
         draft, receipts = self._insert(connection, chain, [*opening, *bodies])
         since = self._since + len(receipts)
-        signed = self._sign(connection, newest, draft, since, last=last)
-        connection.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", (signed[0].n, signed[0].body, signed[0].signature))
+        kept, checkpoint = self._sign(connection, newest, draft, since, last=last)
+        connection.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", (kept.n, kept.body, kept.signature))
         connection.execute("COMMIT")
         self._advance(draft, 0)
-        self._signed, self._since, self._anchored = signed, 0, False
+        self._signed, self._since, self._anchored = (kept, checkpoint), 0, False
         if last:
             self._chain = None
         return receipts[len(opening) :]
@@ -234,7 +232,7 @@ class Store:
             )
         return newest, parse(newest.body)
 
-    def _sign(  # noqa: PLR0913, PLR0917  what a checkpoint states
+    def _sign(
         self,
         connection: sqlite3.Connection,
         newest: tuple[Signed, Checkpoint] | None,

@@ -49,7 +49,7 @@ class SqliteLedger:
     A log that does not reach as far as its anchor is not written to.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  limits that a deployment may want to set
         self,
         path: str | Path,
         *,
@@ -208,7 +208,7 @@ class SqliteLedger:
             try:
                 with self._rest:
                     receipts = self._commit([body for _, body in group], sign=sign, last=last)
-            except Exception as error:  # noqa: BLE001  whatever it is, whoever waits must be told
+            except Exception as error:  # whatever it is, whoever waits must be told
                 self._fail(group, error)
             else:
                 _settle(group, receipts)

@@ -1,0 +1,83 @@
+"""Stores in plain memory: for tests, trials and the first minute."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import threading
+import time
+from concurrent.futures import Future
+
+import orjson
+
+from onpurpose.core.record import GENESIS, MAX_BODY, LedgerError, Receipt, Record, Stored, link
+
+
+class MemoryLedger:
+    """A ledger in a list: the same chain as in a file, done at once, gone with the process.
+
+    `limit` is how many records it takes, without one as many as fit; beyond, appends fail.
+    """
+
+    def __init__(self, *, limit: int | None = None) -> None:
+        self._most = sys.maxsize if limit is None else limit
+        self._lock = threading.Lock()
+        self._chain = secrets.token_hex(16)
+        self._hash = GENESIS
+        self._records: list[Stored] = []
+        self._closed = False
+
+    def append(self, record: Record) -> Future[Receipt]:
+        """A future that is done: with the receipt, or with the `LedgerError` that says why not."""
+        future: Future[Receipt] = Future()
+        body = record.body
+        receipt = None
+        with self._lock:
+            if len(self._records) < self._most and len(body) <= MAX_BODY and not self._closed:
+                if not self._records:
+                    self._add(_opened())
+                receipt = self._add(body)
+        if receipt is not None:
+            future.set_result(receipt)
+        else:
+            future.set_exception(LedgerError(f"the log in memory {self._refusal(len(body))}"))
+        return future
+
+    def records(self) -> list[Stored]:
+        """Every record so far, in order; the first tells that the log was opened."""
+        with self._lock:
+            return list(self._records)
+
+    def status(self) -> dict[str, object]:
+        """As of a file: no path, nothing ever pending."""
+        return {
+            "path": None,
+            "records": len(self._records),
+            "chain": self._chain if self._records else None,
+            "pending": 0,
+            "last_error": None,
+            "closed": self._closed,
+        }
+
+    def close(self) -> None:
+        """Take no more records; those there are can still be read."""
+        self._closed = True
+
+    def _refusal(self, size: int) -> str:
+        if self._closed:
+            return "is closed"
+        if size > MAX_BODY:
+            return f"takes no record of {size} bytes: {MAX_BODY} are the most"
+        return f"is full: it takes {self._most} records"
+
+    def _add(self, body: bytes) -> Receipt:
+        seq = len(self._records) + 1
+        digest = self._hash = link(self._hash, self._chain, seq, body)
+        self._records.append(Stored(seq, self._chain, seq, digest, body))
+        return Receipt(self._chain, seq, digest)
+
+
+def _opened() -> bytes:
+    value = {"v": 1, "kind": "log.opened", "at": time.time_ns() // 1000, "checkpoint": 0, "pid": os.getpid()}
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
