@@ -80,6 +80,11 @@ class Broken:
 Node: TypeAlias = Scalar | Sequence | Mapping | Broken
 
 
+def nothing(node: Node) -> bool:
+    """Whether nothing, or `null`, stands there."""
+    return type(node) is Scalar and node.value is None
+
+
 def compose(text: bytes | str, report: Report, limit: int = MAX_BYTES) -> Generator[None, None, Node | None]:
     """The root of the text's one document; `None` where there is none, or nothing can be read.
 

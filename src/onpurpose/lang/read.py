@@ -24,7 +24,7 @@ from onpurpose.lang import shapes
 from onpurpose.lang.arguments import arguments
 from onpurpose.lang.conditions import CONDITIONS, capability
 from onpurpose.lang.decoding import MAX_BYTES
-from onpurpose.lang.nodes import Mapping, Node, Scalar, Sequence, compose
+from onpurpose.lang.nodes import Mapping, Node, Scalar, Sequence, compose, nothing
 from onpurpose.lang.report import Place, Report, nearest, shortened
 
 MAX_APPROVAL_TIMEOUT = 30 * 24 * 3600
@@ -119,7 +119,7 @@ class _Reader:
     def policy(self, root: Node | None) -> Generator[None, None, None]:
         """Read the whole document."""
         report = self._report
-        if root is None or (type(root) is Scalar and root.value is None):
+        if root is None or nothing(root):
             if not report.problems:
                 report.on(Place(1, 1), "empty", "the policy is empty", _FIRST_WORDS)
             return
@@ -135,7 +135,7 @@ class _Reader:
             message = f"`{name}` is the section `{outcome}` again, first on line {self._sections[outcome].line}"
             self._report.on(key, "duplicate-key", message, "keep one section: `block` is another word for `deny`")
         self._sections.setdefault(outcome, self._report.span(key))
-        if type(node) is Scalar and node.value is None:
+        if nothing(node):
             return
         if type(node) is not Sequence:
             cure = f"write `{name}:`, and under it `  - capability: ...`"

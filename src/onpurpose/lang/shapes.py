@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Mapping_
 from decimal import Decimal
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from onpurpose.core.policy import Number
 from onpurpose.lang.nodes import Broken, Mapping, Node, Scalar, Sequence
@@ -144,6 +144,25 @@ def pairs(
             yield key, word, value
         else:
             unknown_key(key, report, name, known)
+
+
+class Form(NamedTuple):
+    """A mapping of a fixed form: its name, how to write one, the keys that it may and must have."""
+
+    name: str
+    cure: str
+    known: tuple[str, ...]
+    required: tuple[str, ...] = ()
+
+
+def fields(node: Node, report: Report, form: Form) -> dict[str, Node]:
+    """The known keys of a mapping with their nodes; keys that are missing or unknown are told."""
+    found = {word: value for _, word, value in pairs(node, report, form.name, form.cure, form.known)}
+    if isinstance(node, Mapping) and not report.cut_short:
+        for key in form.required:
+            if key not in found:
+                report.on(node, "missing-key", f"`{form.name}` must have `{key}`", f"add `{key}: ...`")
+    return found
 
 
 def unknown_key(key: Scalar, report: Report, name: str, known: Iterable[str]) -> None:
