@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -67,9 +68,9 @@ def main(audit: str) -> None:
             try:
                 print(f"  ran: {tools[step.tool](**step.arguments)}")
             except ApprovalRequired as pause:
-                print(f"  waits for a person\n{pause.result.explain()}")
+                print(f"  waits for a person\n{textwrap.indent(pause.result.explain(), '    ')}")
             except ActionDenied as refusal:
-                print(f"  refused\n{refusal.result.explain()}")
+                print(f"  refused\n{textwrap.indent(refusal.result.explain(), '    ')}")
 
     print(f"\nsent: {', '.join(f'{amount} EUR to {recipient}' for recipient, amount in paid)}")
 

@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -90,9 +91,9 @@ def main(audit: str) -> None:
             try:
                 print(f"  ran: {tools[step.tool].run(step.action, policy_context=context)}")
             except ApprovalRequired as pause:
-                print(f"  waits for a person\n{pause.result.explain()}")
+                print(f"  waits for a person\n{textwrap.indent(pause.result.explain(), '    ')}")
             except ActionDenied as refusal:
-                print(f"  refused\n{refusal.result.explain()}")
+                print(f"  refused\n{textwrap.indent(refusal.result.explain(), '    ')}")
 
         print(f"\n{len(workshop.entered)} of {len(STEPS)} calls reached a tool: {', '.join(workshop.entered)}")
 
