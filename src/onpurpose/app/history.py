@@ -55,6 +55,7 @@ class Notable:
     at: Span
     session: str | None
     label: str | None
+    note: str | None
     capability: str
     shown: str
     outcome: Outcome
@@ -158,6 +159,7 @@ def _notable(replayed: Replayed, rule: str) -> Notable:
         at=recorded.at,
         session=recorded.session,
         label=recorded.label,
+        note=None if recorded.note is None else printable(recorded.note[:_SHOWN]),
         capability=recorded.call.capability[:_SHOWN],
         shown=shown(recorded.call.payload),
         outcome=decision.outcome,

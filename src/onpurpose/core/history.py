@@ -28,12 +28,14 @@ class RecordedCall:
     """A call as it was recorded, with its place (`at`; column 1 of the line it began on).
 
     `session` names the conversation or task it was made in and `label` its kind, as far as the
-    source tells; `decided` is the outcome it had then, where that was recorded.
+    source tells; `note` is what a person wrote beside it; `decided` is the outcome it had then,
+    where that was recorded.
     """
 
     call: Call
     at: Span
     session: str | None = None
     label: str | None = None
+    note: str | None = None
     decided: Outcome | None = None
     doubts: tuple[Doubt, ...] = ()

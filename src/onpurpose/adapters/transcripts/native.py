@@ -19,8 +19,8 @@ def calls(value: object, at: Span) -> Iterator[RecordedCall | Problem]:
     """The call of one document: `capability` and what is known beside it.
 
     Read are `agent_id` (default `replay`), `payload`, `policy_context`, `task_context`,
-    `risk_category`, `identity` (`user_id`, `groups`), `purpose_id`, `session` and `label`;
-    other fields, `note` among them, are for people.
+    `risk_category`, `identity` (`user_id`, `groups`), `purpose_id`, `session`, `label` and `note`;
+    other fields are passed over.
     """
     if not isinstance(value, dict):
         yield problem(at, "no-call", "a call is a JSON object")
@@ -30,8 +30,8 @@ def calls(value: object, at: Span) -> Iterator[RecordedCall | Problem]:
     except ValueError as error:
         yield problem(at, "no-call", str(error))
         return
-    session, label = text_or_none(value.get("session")), text_or_none(value.get("label"))
-    yield RecordedCall(call=call, at=at, session=session, label=label)
+    session, label, note = (text_or_none(value.get(name)) for name in ("session", "label", "note"))
+    yield RecordedCall(call=call, at=at, session=session, label=label, note=note)
 
 
 def _call(value: dict[str, object]) -> Call:

@@ -29,7 +29,7 @@ def recognises(value: object) -> bool:
         return False
     if value.get("type") in _ITEMS or isinstance(value.get("messages"), list):
         return True
-    if isinstance(value.get("role"), str) and ("content" in value or "tool_calls" in value):
+    if isinstance(value.get("role"), str) and not value.keys().isdisjoint(("content", "tool_calls", "function_call")):
         return True
     return any(isinstance(value.get(name), dict | list) for name in (*_ANSWERS, "request", "body"))
 
