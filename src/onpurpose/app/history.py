@@ -11,11 +11,13 @@ from typing import NamedTuple, TypeAlias
 from onpurpose.app.masking import Masking
 from onpurpose.core.call import Call
 from onpurpose.core.compile import CompiledPolicy
-from onpurpose.core.decide import decide
+from onpurpose.core.decide import decide, trace
 from onpurpose.core.decision import Code, Decision
 from onpurpose.core.history import Doubt, RecordedCall
 from onpurpose.core.outcome import Outcome
+from onpurpose.core.policy import Rule
 from onpurpose.core.span import Span, printable
+from onpurpose.lang.cases import Case, CaseFile
 
 MAX_ROWS = 1000
 """How many capabilities, labels or rules a summary tells apart; the rest is one row, `OTHER`."""
@@ -167,3 +169,83 @@ def _notable(replayed: Replayed, rule: str) -> Notable:
         reason=decision.reasons[0].message if decision.reasons else "",
         rule=rule,
     )
+
+
+# -- policy test files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseResult:
+    """A case, what was decided of it, and what of that was not expected; empty where all was."""
+
+    case: Case
+    decision: Decision
+    failure: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was as expected."""
+        return not self.failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleCoverage:
+    """In how many cases a rule matched, and in how many it was asked and did not."""
+
+    rule: Rule
+    fired: int
+    spared: int
+
+    @property
+    def both_ways(self) -> bool:
+        """Whether both were seen; a rule without conditions has but one way."""
+        return self.fired > 0 and (self.spared > 0 or not self.rule.conditions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseRun:
+    """What became of a file of cases, and what of the policy they covered, in the order of its rules."""
+
+    results: tuple[CaseResult, ...]
+    coverage: tuple[RuleCoverage, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether there was a case, and every one passed."""
+        return bool(self.results) and all(result.passed for result in self.results)
+
+    @property
+    def covered(self) -> int:
+        """How many rules were seen both ways."""
+        return sum(rule.both_ways for rule in self.coverage)
+
+
+def run_cases(cases: CaseFile, compiled: CompiledPolicy) -> CaseRun:
+    """Decide every case by the policy. The caller has read the policy that `cases.policy` names."""
+    rules = compiled.policy.rules
+    place = {id(rule): index for index, rule in enumerate(rules)}
+    fired, spared = [0] * len(rules), [0] * len(rules)
+    results = []
+    for case in cases.cases:
+        decision = decide((compiled,), case.call)
+        results.append(CaseResult(case=case, decision=decision, failure=_failure(case, decision)))
+        for rule, answer in trace(compiled, case.call):
+            fired[place[id(rule)]] += answer is True
+            spared[place[id(rule)]] += answer is False
+    counted = zip(rules, fired, spared, strict=True)
+    coverage = tuple(RuleCoverage(rule=rule, fired=yes, spared=no) for rule, yes, no in counted)
+    return CaseRun(results=tuple(results), coverage=coverage)
+
+
+def _failure(case: Case, decision: Decision) -> str:
+    """What was not as expected: the outcome, else the rule, else the reason."""
+    first = decision.reasons[0]
+    line = None if first.rule is None else first.rule.span.line
+    if decision.outcome is not case.outcome:
+        return f"expected {case.outcome}, and it is {decision.outcome}: {first.message}"
+    if case.rule is not None and line != case.rule:
+        decided = "no rule" if line is None else f"the rule of line {line}"
+        return f"expected the rule of line {case.rule} to decide, and {decided} does"
+    if case.reason is not None and first.code is not case.reason:
+        return f"expected the reason {case.reason}, and it is {first.code}"
+    return ""
