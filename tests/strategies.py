@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -170,8 +170,8 @@ rules = st.builds(
     st.one_of(st.sampled_from(["a.b", "a.*", "*"]), st.sampled_from(PATTERNS)),
     st.lists(conditions, max_size=2),
 )
-amount_keys = st.sampled_from([p.AMOUNT_KEYS, p.AMOUNT_KEYS, ("x", "Total")])
-path_keys = st.sampled_from([p.PATH_KEYS, p.PATH_KEYS, ("x", "Path")])
+amount_keys = st.sampled_from([p.AMOUNT_KEYS, p.AMOUNT_KEYS, ("x", "total")])
+path_keys = st.sampled_from([p.PATH_KEYS, p.PATH_KEYS, ("x", "path")])
 policies = st.builds(policy, st.lists(rules, max_size=5), amount_keys, path_keys)
 
 
@@ -180,7 +180,34 @@ def entries(names: list[str], values: list[Any]) -> st.SearchStrategy[tuple[str,
 
 
 ANYTHING: list[object] = [*TEXTS, *AMOUNTS, *PATHS, *ADDRESSES, *OTHERS]
+PIECES = {
+    "text": [
+        "rm", "-rf", " ", "  ", "\t", "'", "\\", "/*", "*/", "*", "/", "$IFS", "${IFS}", "$", "RM", "\u200b", "drop",
+        "table", "\u0301", "e", "\u00df", "SS", "x", "\ufe0f",
+    ],
+    "amount": ["1", "0", "10", ",", ",000", ".", "$", "-", "+", "e", "E", "inf", "\u20ac", " ", "_", "5"],
+    "path": [
+        "/", "/", "/", "..", ".", "etc", "srv", "%2e", "%2f", "%25", "ETC", "~", "$X", "proc", "self", "root", "fd",
+        "dev", "file:", "//", "\uff0e", "a", "localhost", "?", "#", " ",
+    ],
+    "address": [
+        "a", "@", ".", "corp.example", "evil.example", "https://", "/", "?", "#", ":", ":80", "eu.", "%2e", "\\", " ",
+        "-", "_", "example", "//", "+", "[",
+    ],
+}  # fmt: skip
+"""What texts of each kind are put together from."""
+
+
+def spelled(names: list[str], kind: str) -> st.SearchStrategy[tuple[str, object]]:
+    texts = st.lists(st.sampled_from(PIECES[kind]), min_size=1, max_size=7).map("".join)
+    return st.tuples(st.sampled_from(names), texts)
+
+
 json_entries = st.one_of(
+    spelled(["x", "cmd", "rm"], "text"),
+    spelled(AMOUNT_NAMES, "amount"),
+    spelled([*PATH_NAMES, "x"], "path"),
+    spelled(["x", "to"], "address"),
     entries(["x", "cmd", "note", *PLAIN_NAMES], TEXTS),
     entries(AMOUNT_NAMES, AMOUNTS),
     entries(PATH_NAMES, PATHS),
@@ -219,3 +246,38 @@ policy_contexts = st.one_of(
 
 capabilities = st.one_of(st.sampled_from(["a.b", "a.b", "a.b.c"]), st.sampled_from(CAPABILITIES))
 calls = st.builds(Call, st.just("agent"), capabilities, payloads, policy_contexts)
+
+
+def is_json(value: object) -> bool:
+    """Whether JSON can carry the value and give back an equal one."""
+    if isinstance(value, dict):
+        return all(type(key) is str for key in value) and all(is_json(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(is_json(item) for item in value)
+    return value is None or type(value) in (str, bool, int, float)
+
+
+json_payloads = mappings.filter(is_json)
+
+
+def hidings(value: object) -> Iterator[object]:
+    """The value with any one part of it replaced by something that says nothing."""
+    yield Sealed()
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from ({**value, key: hidden} for hidden in hidings(inner))
+    if isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from ([*value[:index], hidden, *value[index + 1 :]] for hidden in hidings(inner))
+
+
+def less_known(call: Call) -> list[Call]:
+    """The call with one fact replaced by unknown, in every way there is."""
+    payload, context = call.payload, call.policy_context
+    payloads = [None]
+    if isinstance(payload, dict):
+        payloads += [hidden for hidden in hidings(payload) if not isinstance(hidden, Sealed)]
+    contexts = [None, *({k: v for k, v in (context or {}).items() if k != key} for key in context or ())]
+    return [Call(call.agent_id, call.capability, hidden, context) for hidden in payloads] + [
+        Call(call.agent_id, call.capability, payload, hidden) for hidden in contexts
+    ]

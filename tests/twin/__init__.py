@@ -3,6 +3,6 @@
 Answers are `True`, `False` and `None` (unknown). Where this and the product disagree, one of them is wrong.
 """
 
-from tests.twin.decide import decide, holds
+from tests.twin.decide import answer, decide
 
-__all__ = ["decide", "holds"]
+__all__ = ["answer", "decide"]

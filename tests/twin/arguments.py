@@ -49,9 +49,7 @@ def argument(tree: Node | None, condition: p.Argument, cwd: object) -> Answer:
     if tree is None or tree.kind != "mapping":
         return None
     ends = places(tree, condition.path)
-    values: list[Node] = []
-    for end in ends:
-        values += flat(end) or [ABSENT]
+    values = [value for end in ends for value in flat(end)]
     return agreed(both(passes(value, test, ends, cwd) for test in condition.tests) for value in values or [ABSENT])
 
 

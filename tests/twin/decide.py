@@ -103,6 +103,11 @@ def holds(condition: p.Condition, policy: p.Policy, call: Call, tree: Node | Non
     return argument(tree, condition, cwd)
 
 
+def answer(condition: p.Condition, policy: p.Policy, call: Call) -> Answer:
+    """What one condition of a policy says of a well-formed call."""
+    return holds(condition, policy, call, read(call.payload))
+
+
 def context_is(value: object, wanted: str) -> Answer:
     """Equal; unknown but for letter case and outer white space."""
     if isinstance(value, Enum):
