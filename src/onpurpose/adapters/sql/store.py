@@ -68,8 +68,8 @@ class Store:
         self._signed: tuple[Signed, Checkpoint] | None = None
         self._since = 0  # records of ours since the newest checkpoint that we know
         self._anchored = True
-        self.connections = 0
-        self.commits = 0
+        self.records = self.chains = self.commits = 0
+        """What this writer has made durable."""
 
     @property
     def head(self) -> Head | None:
@@ -103,7 +103,8 @@ class Store:
         except Exception:
             self.disconnect()
             raise
-        self._advance(draft, len(bodies))
+        self._advance(draft, len(receipts))
+        self._since += len(receipts)
         return receipts
 
     def anchor(self) -> None:
@@ -142,7 +143,6 @@ class Store:
             self._refuse_missing()
             self._connection = connect(self._path, busy_timeout=self._busy_timeout)
             self._file = _identity(self._path)
-            self.connections += 1
             self._find_head(self._connection)
             self._check_anchor(self._connection)
         elif _identity(self._path) != self._file:
@@ -188,7 +188,8 @@ class Store:
         kept, checkpoint = self._sign(connection, newest, draft, since, last=last)
         connection.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", (kept.n, kept.body, kept.signature))
         connection.execute("COMMIT")
-        self._advance(draft, 0)
+        self._advance(draft, len(receipts))
+        self.chains += len(opening)
         self._signed, self._since, self._anchored = (kept, checkpoint), 0, False
         if last:
             self._chain = None
@@ -214,7 +215,7 @@ class Store:
 
     def _advance(self, head: _Chain, count: int) -> None:
         self._chain = head
-        self._since += count
+        self.records += count
         self.commits += 1
 
     def _newest_of_ours(self, connection: sqlite3.Connection) -> tuple[Signed, Checkpoint] | None:

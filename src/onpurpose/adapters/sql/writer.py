@@ -80,7 +80,6 @@ class SqliteLedger:
         self._idle = False
         self._thread: threading.Thread | None = None
         self._sign_at = 0.0
-        self._written = self._chains = 0
         self._last_error: str | None = None
         self._store = Store(
             self._path,
@@ -116,10 +115,10 @@ class SqliteLedger:
         head, checkpoint = store.head, store.checkpoint
         return {
             "path": str(self._path),
-            "records": self._written,
+            "records": store.records,
             "commits": store.commits,
             "chain": head.chain if head else None,
-            "chains": self._chains,
+            "chains": store.chains,
             "pending": self._count,
             "last_error": self._last_error,
             "checkpoint": checkpoint.n if checkpoint else None,
@@ -220,12 +219,7 @@ class SqliteLedger:
             self._anchor()
 
     def _commit(self, bodies: list[bytes], *, sign: bool, last: bool) -> list[Receipt]:
-        before = self._store.head
         receipts = self._store.write(bodies, sign=sign, last=last)
-        self._written += len(receipts)
-        after = self._store.head
-        if after is not None and (before is None or after.chain != before.chain):
-            self._chains += 1
         if self._keeper.note(sum(map(len, bodies))):
             self._store.drain()
         return receipts

@@ -1,0 +1,105 @@
+"""A log in a folder, and what tests do with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from onpurpose.adapters.signing import KeyFile, read_public_key, verify_signature
+from onpurpose.adapters.sql import SqliteArchive, SqliteLedger
+from onpurpose.app import audit
+from onpurpose.core.chain import Kind, Report
+from onpurpose.core.checkpoint import Anchor
+from onpurpose.core.record import Record, Stored
+
+PROLOGUE = """
+import sys
+import orjson
+
+from onpurpose.adapters.signing import KeyFile
+from onpurpose.adapters.sql import SqliteLedger
+from onpurpose.core.record import LedgerError, Record
+path = sys.argv[1]
+ledger = SqliteLedger(path, signer=KeyFile(path + ".key", path + ".pub"), busy_timeout=30)
+def append(number):
+    return ledger.append(Record("decision", b'{"kind":"decision","number":%d}' % number))
+"""
+
+
+def body(number: int) -> bytes:
+    return b'{"kind":"decision","number":%d}' % number
+
+
+class Log:
+    """The log `onpurpose.db` in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "onpurpose.db"
+        self.anchor = folder / "onpurpose.db.anchor"
+        self.key = folder / "onpurpose.db.key"
+        self.public_key = folder / "onpurpose.db.pub"
+
+    def ledger(self, **options: Any) -> SqliteLedger:
+        return SqliteLedger(self.path, signer=KeyFile(self.key, self.public_key), **options)
+
+    def write(self, count: int, **options: Any) -> None:
+        """One writer's life: opened, `count` records, closed."""
+        with self.ledger(**options) as ledger:
+            for number in range(count):
+                ledger.append(Record("decision", body(number))).result(30)
+
+    def verify(self, *, public_key: bytes | None = None, expect: Anchor | None = None, **options: Any) -> Report:
+        return audit.verify(
+            lambda: SqliteArchive(self.path),
+            public_key=public_key or read_public_key(self.public_key),
+            verify_signature=verify_signature,
+            expect=expect,
+            **options,
+        )
+
+    def kinds(self, **options: Any) -> set[Kind]:
+        return {finding.kind for finding in self.verify(**options).findings}
+
+    def records(self) -> list[Stored]:
+        with SqliteArchive(self.path) as archive:
+            return list(archive.records())
+
+    def numbers(self) -> list[int]:
+        """The numbers of the decisions in the log, in order of commit."""
+        return [orjson.loads(stored.body)["number"] for stored in self.records() if b'"decision"' in stored.body]
+
+    def copy(self, folder: Path) -> Log:
+        shutil.copytree(self.folder, folder)
+        return Log(folder)
+
+    @contextmanager
+    def sql(self) -> Iterator[sqlite3.Connection]:
+        """The file, for somebody who may write it; committed and closed at the end."""
+        connection = sqlite3.connect(self.path, isolation_level=None)
+        try:
+            connection.execute("PRAGMA foreign_keys = OFF")
+            yield connection
+        finally:
+            connection.close()
+
+    def process(self, script: str, **options: Any) -> subprocess.Popen[str]:
+        """A process that has `ledger` and `append` for this log, and runs the script."""
+        return subprocess.Popen(
+            [sys.executable, "-c", PROLOGUE + script, str(self.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            **options,
+        )
