@@ -77,8 +77,8 @@ class Archive(Protocol):
     Raises `LedgerError` where it cannot be read, and `LogChangedError` where the view did not hold.
     """
 
-    def records(self, after: int = 0) -> Iterator[Stored]:
-        """The records behind a position, in the order of commits; `after=-n`: the newest n."""
+    def records(self, after: int | None = None) -> Iterator[Stored]:
+        """The records in the order of commits, or those behind a position, or (`after=-n`) the newest n."""
         ...
 
     def checkpoints(self) -> Iterator[Signed]:

@@ -88,6 +88,7 @@ class Log:
         connection = sqlite3.connect(self.path, isolation_level=None)
         try:
             connection.execute("PRAGMA foreign_keys = OFF")
+            connection.execute("PRAGMA synchronous = OFF")
             yield connection
         finally:
             connection.close()

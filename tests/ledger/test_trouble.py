@@ -62,7 +62,8 @@ append(0).result(30)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
 written, failed = 0, []
 for number in range(1, 150):
-    error = ledger.append(Record("decision", b'{"kind":"decision","number":%d,"x":"%s"}' % (number, b"x" * 2000))).exception(30)
+    body = b'{"kind":"decision","number":%d,"x":"%s"}' % (number, b"x" * 2000)
+    error = ledger.append(Record("decision", body)).exception(30)
     failed.append(error) if error else print(number)
 assert failed and all(isinstance(error, LedgerError) for error in failed), failed
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

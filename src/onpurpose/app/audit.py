@@ -42,8 +42,8 @@ def verify(
     return check.report()
 
 
-def export(archive: Archive, after: int = 0) -> Iterator[bytes]:
-    """The records behind a position as JSON Lines, in the order of commits.
+def export(archive: Archive, after: int | None = None) -> Iterator[bytes]:
+    """The records (all, or those behind a position) as JSON Lines, in the order of commits.
 
     A line is `{"position":..,"chain":..,"seq":..,"hash":..,"record":BODY}` and a line feed. BODY is
     the record's body byte for byte, so that the chain can be checked from the export alone. A body

@@ -17,7 +17,8 @@ from onpurpose.adapters.sql.anchor import read_anchor
 from onpurpose.core.checkpoint import Signed
 from onpurpose.core.record import LedgerError, LogChangedError, Stored
 
-_RECORDS = "SELECT position, chain, seq, hash, body FROM records WHERE position > ? ORDER BY position"
+_ALL = "SELECT position, chain, seq, hash, body FROM records ORDER BY position"
+_BEHIND = "SELECT position, chain, seq, hash, body FROM records WHERE position > ? ORDER BY position"
 _CHECKPOINTS = "SELECT n, body, signature FROM checkpoints ORDER BY n"
 _UNUSED = "SELECT name FROM chains WHERE NOT EXISTS (SELECT 1 FROM records WHERE chain = chains.id)"
 _MAX_DAMAGE = 20
@@ -48,14 +49,11 @@ class SqliteArchive:
                 raise self._unreadable(error) from error
             raise
 
-    def records(self, after: int = 0) -> Iterator[Stored]:
-        """The records behind a position, in the order of commits; `after=-n`: the newest n."""
+    def records(self, after: int | None = None) -> Iterator[Stored]:
+        """The records in the order of commits; of those, the ones behind a position, or `after=-n`: the newest n."""
+        names = self._names
         with self._reading():
-            if after < 0:
-                (newest,) = self._connection.execute("SELECT coalesce(max(position), 0) FROM records").fetchone()
-                after += newest
-            names = self._names
-            for position, chain, seq, digest, body in self._connection.execute(_RECORDS, (after,)):
+            for position, chain, seq, digest, body in self._rows(after):
                 if type(seq) is int and type(digest) is bytes and type(body) is bytes:
                     yield Stored(position, names.get(chain, ""), seq, digest, body)
                 else:
@@ -84,6 +82,11 @@ class SqliteArchive:
                     yield _text(line)
             for (name,) in self._connection.execute(_UNUSED):
                 yield f"there is no record of the chain `{_text(name)}`"
+            (pages,), (size,) = (
+                self._connection.execute(f"PRAGMA {what}").fetchone() for what in ("page_count", "page_size")
+            )
+            if self._seen is not None and self._seen[1] != pages * size:
+                yield f"the file has {self._seen[1]} bytes, not the {pages * size} of its {pages} pages"
         self._refuse_if_changed()
 
     def close(self) -> None:
@@ -98,6 +101,14 @@ class SqliteArchive:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _rows(self, after: int | None) -> sqlite3.Cursor:
+        if after is None:
+            return self._connection.execute(_ALL)
+        if after < 0:
+            (newest,) = self._connection.execute("SELECT coalesce(max(position), 0) FROM records").fetchone()
+            after = max(0, after + newest)
+        return self._connection.execute(_BEHIND, (after,))
 
     def _read_anchor(self) -> Signed | LedgerError | None:
         try:
