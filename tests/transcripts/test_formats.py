@@ -42,9 +42,9 @@ def test_a_native_call_has_every_field_of_the_contract() -> None:
         "calls",
         {
             "agent_id": "ops", "capability": "shell.execute", "payload": {"command": "ls"},
-            "policy_context": {"environment": "production"}, "task_context": "shell", "risk_category": "shell_execution",
-            "identity": {"user_id": "ada", "groups": ["ops"]}, "purpose_id": "p1", "session": "s1", "label": "attack",
-            "note": "for people",
+            "policy_context": {"environment": "production"}, "task_context": "shell",
+            "risk_category": "shell_execution", "identity": {"user_id": "ada", "groups": ["ops"]}, "purpose_id": "p1",
+            "session": "s1", "label": "attack", "note": "for people",
         },
     )  # fmt: skip
     call = one.call
@@ -308,7 +308,9 @@ STRUCTURED = {
 
 
 def test_an_otlp_span_of_an_executed_tool_is_a_call() -> None:
-    document = otlp(**EXECUTE, gen_ai__tool__call__arguments=text('{"to": "a@b.example"}'), gen_ai__agent__id=text("m1"))
+    document = otlp(
+        **EXECUTE, gen_ai__tool__call__arguments=text('{"to": "a@b.example"}'), gen_ai__agent__id=text("m1")
+    )
     [one] = recorded("otel", document)
     assert seen([one]) == SENT
     assert (one.call.agent_id, one.session) == ("m1", "5b8e")
@@ -335,7 +337,11 @@ PARTS = [{"role": "assistant", "parts": [{"type": "text", "content": "ok"}, {"ty
 
 @pytest.mark.parametrize("messages", [PARTS, json.dumps(PARTS)])
 def test_a_tool_call_in_a_models_answer_is_read_unless_its_execution_is(messages: object) -> None:
-    answer = {"name": "chat m", "context": {}, "attributes": {"gen_ai.operation.name": "chat", "gen_ai.output.messages": messages}}  # noqa: E501
+    answer = {
+        "name": "chat m",
+        "context": {},
+        "attributes": {"gen_ai.operation.name": "chat", "gen_ai.output.messages": messages},
+    }
     assert seen(recorded("otel", answer)) == SENT
     assert seen(recorded("otel", [answer, PRINTED])) == SENT
 
@@ -414,24 +420,21 @@ def test_what_is_in_no_format_is_said_to_be_in_none(lines: list[bytes]) -> None:
     assert detect(lines) is None
 
 
-@given(
-    st.sampled_from(sorted(FORMATS)),
-    st.recursive(
-        st.none() | st.integers() | st.text(max_size=3),
-        lambda inner: (
-            st.lists(inner, max_size=3)
-            | st.dictionaries(
-                st.sampled_from(
-                    ["type", "message", "content", "name", "calls", "suite", "tool_calls", "function", "choices", "record",
-                     "attributes", "spans", "resourceSpans", "scopeSpans", "value", "capability", "identity", "arguments"]
-                ),
-                inner | st.sampled_from(["assistant", "tool_use", "function_call", "decision"]),
-                max_size=4,
-            )
-        ),
-        max_leaves=15,
+WORDS = [
+    "type", "message", "content", "name", "id", "calls", "suite", "tool_calls", "function", "choices", "record",
+    "attributes", "spans", "resourceSpans", "scopeSpans", "value", "capability", "identity", "arguments",
+    "gen_ai.operation.name", "gen_ai.tool.call.id", "gen_ai.output.messages", "parts",
+]  # fmt: skip
+DOCUMENTS = st.recursive(
+    st.none() | st.integers() | st.text(max_size=3) | st.sampled_from(["assistant", "tool_use", "execute_tool"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner | st.just("decision"), max_size=4)
     ),
-)  # fmt: skip
+    max_leaves=15,
+)
+
+
+@given(st.sampled_from(sorted(FORMATS)), DOCUMENTS)
 def test_no_document_makes_a_reader_raise(name: str, document: object) -> None:
     parts = list(FORMATS[name].calls(document, AT))
     assert all(isinstance(part, RecordedCall | Problem) for part in parts)

@@ -239,14 +239,13 @@ def _common(folders: list[Path]) -> Path:
 
 def _without_far_ones(numbers: list[Number]) -> tuple[list[Number], list[Number]]:
     """The numbers without those above three times the 95th percentile of the rest; and those."""
-    usual = sorted(numbers)
-    far: list[Number] = []
-    while len(usual) > OFTEN and len(far) * 5 <= len(numbers):
-        rest = usual[:-1]
-        if not usual[-1] > 3 * rest[int(0.95 * (len(rest) - 1))] >= 0:
+    ordered = sorted(numbers)
+    end = len(ordered)
+    while end > OFTEN and (len(ordered) - end) * 5 <= len(ordered):
+        if not ordered[end - 1] > 3 * ordered[int(0.95 * (end - 2))] >= 0:
             break
-        far.append(usual.pop())
-    return usual, far
+        end -= 1
+    return ordered[:end], ordered[end:]
 
 
 def _sensible_limit(amounts: list[Number]) -> Number:

@@ -13,6 +13,8 @@ from typing import TypeAlias
 
 from onpurpose.app.history import decider, shown
 from onpurpose.app.learning import OFTEN, Learned, Observed, Path, learn, leaves, scalars
+from onpurpose.core.arguments import compile_argument
+from onpurpose.core.call import MAX_NAME, Call
 from onpurpose.core.compile import CAPABILITY, compile_policy
 from onpurpose.core.facts import Facts, Malformed, needle
 from onpurpose.core.history import Doubt, RecordedCall
@@ -83,7 +85,7 @@ def suggest(calls: Iterable[RecordedCall]) -> Suggestion:
     unusual = [_unusual(recorded) for recorded in history]
     usable: dict[str, list[RecordedCall]] = {}
     for recorded, why in zip(history, unusual, strict=True):
-        if CAPABILITY.fullmatch(recorded.call.capability):
+        if _is_well_named(recorded.call):
             usable.setdefault(recorded.call.capability, [])
             if not why:
                 usable[recorded.call.capability].append(recorded)
@@ -105,7 +107,7 @@ def suggest(calls: Iterable[RecordedCall]) -> Suggestion:
 def _unusual(recorded: RecordedCall) -> str:
     """Why nothing is learned from the call; empty if something is."""
     call = recorded.call
-    if not CAPABILITY.fullmatch(call.capability):
+    if not _is_well_named(call):
         return "its capability is malformed"
     if Doubt.DUPLICATE_KEYS in recorded.doubts:
         return "a key stands twice in it, so that readers disagree on what it asks"
@@ -118,6 +120,10 @@ def _unusual(recorded: RecordedCall) -> str:
     if facts.contains(_NEEDLES) is not False:
         return "it holds an alarming text, or text that cannot be read"
     return "" if isinstance(call.payload, Mapping) else "its payload is a bare text, of which no argument can be told"
+
+
+def _is_well_named(call: Call) -> bool:
+    return len(call.capability) <= MAX_NAME and CAPABILITY.fullmatch(call.capability) is not None
 
 
 def _plan(capability: str, calls: list[RecordedCall]) -> _Plan:
@@ -228,12 +234,29 @@ def _left(history: list[RecordedCall], unusual: list[str], plans: dict[str, _Pla
     for recorded, why in zip(history, unusual, strict=True):
         outcome = decide_one(recorded.call).outcome
         if not outcome.permits:
-            plan = plans.get(recorded.call.capability)
-            refusal = "its capability is none of the most used" if plan is None else plan.refusal
-            reason = why or refusal or "an argument differs from what is usual"
+            reason = why or _refusal(plans.get(recorded.call.capability), recorded.call)
             name, payload = shown(recorded.call.capability), shown(recorded.call.payload)
             found.append(Left(at=recorded.at, capability=name, shown=payload, outcome=outcome, why=reason))
     return tuple(found)
+
+
+def _refusal(plan: _Plan | None, call: Call) -> str:
+    """Why a call that looks usual is not allowed: its capability is not, or an argument differs."""
+    if plan is None:
+        return "its capability is none of the most used"
+    if plan.refusal:
+        return plan.refusal
+    facts = Facts(call)
+    differing = [
+        [
+            ".".join(c.path)
+            for c in rule.conditions
+            if isinstance(c, Argument) and compile_argument(c)(facts) is not True
+        ]
+        for rule, _ in plan.rules
+    ]
+    fewest = min(differing, key=len)
+    return f"not as usual: {', '.join(fewest)}" if fewest else "not as usual: its amounts"
 
 
 def _head(total: int, allowed: int) -> Iterator[str]:

@@ -13,9 +13,8 @@ from onpurpose.core.call import Call
 from onpurpose.core.history import RecordedCall
 from onpurpose.core.span import Problem, Span
 
-_TYPES = frozenset(
-    {"assistant", "user", "system", "summary", "result", "progress", "queue-operation", "file-history-snapshot"}
-)
+# Tuples, since what is sought in them may be anything, and not everything can be hashed.
+_TYPES = ("assistant", "user", "system", "summary", "result", "progress", "queue-operation", "file-history-snapshot")
 
 
 def recognises(value: object) -> bool:

@@ -17,7 +17,7 @@ from onpurpose.core.span import Problem, Span
 _ANSWERS = ("response", "choices", "output")
 _HOLDERS = ("message", "messages", "body", "request", "input", "conversation", "items")
 _SESSIONS = ("session_id", "conversation_id", "thread_id", "custom_id", "id")
-_ITEMS = frozenset({"function_call", "custom_tool_call", "mcp_call"})
+_ITEMS = ("function_call", "custom_tool_call", "mcp_call")  # no set: not every `type` can be hashed
 _MAX_DEPTH = 8
 
 

@@ -33,7 +33,7 @@ def calls(value: object, at: Span) -> Iterator[RecordedCall | Problem]:
     if not spans and not recognises(value):
         yield problem(at, "no-span", "the document holds no span")
     read = [(_session(span), _attributes(span.get("attributes"))) for span in spans]
-    executed = {a.get("gen_ai.tool.call.id") for _, a in read if _is_execution(a)} - {None}
+    executed = {text_or_none(a.get("gen_ai.tool.call.id")) for _, a in read if _is_execution(a)} - {None}
     for session, attributes in read:
         agent = text_or_none(attributes.get("gen_ai.agent.id")) or text_or_none(attributes.get("gen_ai.agent.name"))
         session = text_or_none(attributes.get("gen_ai.conversation.id")) or session  # noqa: PLW2901  the nearer name
@@ -102,7 +102,7 @@ def _is_execution(attributes: dict[str, object]) -> bool:
     return attributes.get("gen_ai.operation.name") == "execute_tool"
 
 
-def _parts(messages: object, executed: set[object]) -> Iterator[tuple[object, object]]:
+def _parts(messages: object, executed: set[str | None]) -> Iterator[tuple[object, object]]:
     """Name and arguments of each `tool_call` part of the messages (structured, or as JSON text)."""
     if isinstance(messages, str):
         try:
@@ -112,5 +112,7 @@ def _parts(messages: object, executed: set[object]) -> Iterator[tuple[object, ob
     for message in messages if isinstance(messages, list) else ():
         parts = message.get("parts") if isinstance(message, dict) else None
         for part in parts if isinstance(parts, list) else ():
-            if isinstance(part, dict) and part.get("type") == "tool_call" and part.get("id") not in executed:
+            if not isinstance(part, dict) or part.get("type") != "tool_call":
+                continue
+            if text_or_none(part.get("id")) not in executed:
                 yield part.get("name"), part.get("arguments")
