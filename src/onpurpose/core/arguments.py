@@ -161,7 +161,7 @@ def _contains(test: ContainsText) -> Check:
 def _occurs(sought: Needle, text: str) -> Answer:
     if sought.text in text:
         return True
-    return None if sought.folded and sought.folded in fold(text) else False
+    return None if sought.folded in fold(text) else False
 
 
 def _compare(test: Compare) -> Check:

@@ -26,16 +26,22 @@ class Malformed(Exception):  # noqa: N818  the contract's word
     """The payload cannot be read at all; the message says why, for a person."""
 
 
+UNREAD = b"\xff\xff"
+"""In place of folded text that cannot be had: the call holds none, or some of it cannot be read."""
+
+_NOWHERE = b"\xff"
+
+
 class Needle(NamedTuple):
-    """A text that a policy looks for, and its folded form (empty: only the text itself is sought)."""
+    """A text that a policy looks for, and its folded form."""
 
     text: str
     folded: bytes
 
 
 def needle(text: str) -> Needle:
-    """The text, ready to be looked for."""
-    return Needle(text, fold(text))
+    """The text, ready to be looked for. One of which folding leaves nothing is sought as it stands only."""
+    return Needle(text, fold(text) or _NOWHERE)
 
 
 class Amounts(NamedTuple):
@@ -61,31 +67,30 @@ class Facts:
     """
 
     __slots__ = (
-        "_amount_keys", "_amounts", "_folded", "_path_keys", "_paths", "_size",
-        "blurred", "context", "direct", "joined", "keys", "opaque", "payload", "texts",
+        "_amount_keys", "_amounts", "_folded", "_path_keys", "_paths", "_size", "blurred", "context", "direct",
+        "flat", "joined", "joined_keys", "keys", "opaque", "payload", "texts",
     )  # fmt: skip
 
     def __init__(self, call: Call) -> None:
-        self.payload = payload = call.payload
+        payload: Any = call.payload
+        self.payload = payload
         self.context = call.policy_context
         self.texts: list[str] = []
-        self.keys: list[str] = []
-        self.opaque = False
-        self.blurred = False
+        self.opaque = self.blurred = False
         self.direct = True
-        self._size = 0
         self._folded: bytes | None = None
         self._amount_keys: frozenset[str] | None = None
         self._path_keys: frozenset[str] | None = None
-        if not (type(payload) is dict and self._flat(payload)):
+        self.flat = type(payload) is dict and len(payload) <= MAX_DEPTH and self._flat(payload)
+        if not self.flat:
             self._deep(payload)
         self.joined = " ".join(self.texts)
 
     # -- the walk
 
     def _flat(self, payload: dict[Any, Any]) -> bool:
-        """Read a mapping of short ASCII strings and scalars in one pass; false where it is not one."""
-        texts, size = self.texts, 0
+        """Read a small mapping of ASCII strings and scalars in one pass; false where it is not one."""
+        size, texts = 0, self.texts
         for key, value in payload.items():
             kind = type(value)
             if kind is str:
@@ -97,13 +102,12 @@ class Facts:
                 return False
             if type(key) is not str or not key.isascii():
                 return False
-        if size > MAX_TEXT // 2 or len(payload) > MAX_DEPTH:
-            return False
-        self.keys = list(payload)
-        return True
+            size += len(key)
+        self.keys = [*payload]
+        return size < MAX_TEXT // 2
 
     def _deep(self, payload: object) -> None:
-        self.texts, self.keys = [], []
+        self.texts, self.keys, self._size = [], [], 0
         if isinstance(payload, Mapping):
             self._descend(payload)
         elif isinstance(payload, str):
@@ -175,25 +179,24 @@ class Facts:
 
     def contains(self, needles: tuple[Needle, ...]) -> Answer:
         """Whether any of the texts occurs in a string of the payload; unknown where only folded or in a key."""
-        answer: Answer = False
-        for sought in needles:
-            if sought.text in self.joined and any(sought.text in text for text in self.texts):
+        joined = self.joined
+        for text, _ in needles:
+            if text in joined and any(text in one for one in self.texts):
                 return True
-            if answer is False and self._may_contain(sought):
-                answer = None
-        return answer
-
-    def _may_contain(self, sought: Needle) -> bool:
-        if self.payload is None or self.opaque or self.blurred:
-            return True
-        if sought.folded and sought.folded in self.folded():
-            return True
-        return any(sought.text in key for key in self.keys)
+        folded = self._folded or self.folded()
+        if folded is UNREAD:
+            return None
+        for text, sought in needles:
+            if sought in folded or (text in self.joined_keys and any(text in key for key in self.keys)):
+                return None
+        return False
 
     def folded(self) -> bytes:
-        """The folded text of values and keys; only of a payload that is there and not blurred."""
+        """The folded text of values and keys, without which nothing can be told of their text: `UNREAD`."""
         if self._folded is None:
-            self._folded = fold_all(self.texts) + b"\0" + fold_all(self.keys)
+            self.joined_keys = " ".join(self.keys)
+            unread = self.payload is None or self.opaque or self.blurred
+            self._folded = UNREAD if unread else fold_all(self.texts, self.keys)
         return self._folded
 
     # -- amounts
@@ -246,6 +249,8 @@ class Facts:
 
     def _under(self, keys: frozenset[str], what: str) -> tuple[list[tuple[str, object]], str]:
         """What stands under the keys; and why, where the payload does not tell all that does."""
+        if self.flat:
+            return [(k.lower(), v) for k, v in self.payload.items() if k in keys or k.lower() in keys], ""
         if self.payload is None:
             return [], "the call carries no payload"
         if not isinstance(self.payload, Mapping):

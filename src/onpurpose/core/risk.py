@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from onpurpose.core.decision import Signal
-from onpurpose.core.facts import Answer, Facts
+from onpurpose.core.facts import UNREAD, Answer, Facts
 from onpurpose.core.policy import RiskLevel
 from onpurpose.core.text import fold
 
@@ -132,8 +132,7 @@ def _shows(sign: Sign, facts: Facts, amount_keys: frozenset[str]) -> Answer:
     if sign.amount:
         _, high, trouble = facts.amounts(amount_keys)
         return None if trouble else high >= sign.amount
-    if facts.payload is not None and not facts.blurred:
-        folded = facts.folded()
-        if any(_FOLDED[text] in folded for text in sign.texts):
-            return True
-    return None if facts.payload is None or facts.opaque or facts.blurred else False
+    folded = facts.folded()
+    if folded is UNREAD:
+        return None
+    return any(_FOLDED[text] in folded for text in sign.texts)

@@ -38,17 +38,28 @@ def fold(text: str) -> bytes:
     return _spaced(_stripped(text))
 
 
-def fold_all(texts: Sequence[str]) -> bytes:
-    """Each text folded, and all of them joined by one space: what a folded needle is sought in.
+def fold_all(*groups: Sequence[str]) -> bytes:
+    """Of each group of texts: each one folded, and all of them joined by one space.
 
-    Between the readings stands a NUL, which no folded text holds, so that no match spans two.
+    What a folded needle is sought in. Between the readings stands an `A`, which no folded text
+    holds, so that no match spans two.
     """
-    stripped = _stripped(" ".join(texts))
+    joined = [" ".join(group) for group in groups]
+    plain = "A".join([text.lower() for text in joined])
+    if plain.isascii():
+        folded = plain.encode().translate(_SPACES, _DROPPED)
+        if b"  " not in folded and b"$" not in folded and b"/*" not in folded:
+            return folded
+    return b"A".join([_fold_group(text, group) for text, group in zip(joined, groups, strict=True)])
+
+
+def _fold_group(joined: str, group: Sequence[str]) -> bytes:
+    stripped = _stripped(joined)
     # Folding works on each text for itself, so that the joined reading holds them all; but for a
     # comment, which may begin in one text, end in another and swallow what is between.
-    if b"/*" not in stripped or len(texts) == 1:
+    if b"/*" not in stripped or len(group) == 1:
         return _spaced(stripped)
-    return b"\0".join([_spaced(stripped), *(fold(text) for text in texts)])
+    return b"A".join([_spaced(stripped), *(fold(text) for text in group)])
 
 
 def _stripped(text: str) -> bytes:
@@ -60,10 +71,6 @@ def _stripped(text: str) -> bytes:
 
 def _spaced(stripped: bytes) -> bytes:
     """What separates words made one space: white space, comments, `$IFS`."""
-    if stripped.isascii():
-        plain = stripped.translate(_SPACES)
-        if b"  " not in plain and b"$" not in plain and b"/*" not in plain:
-            return plain
     return _GAP.sub(" ", _without_comments(stripped.decode())).encode()
 
 
