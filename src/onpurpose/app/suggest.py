@@ -52,11 +52,9 @@ Shape: TypeAlias = tuple[tuple[Path, bool], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """A call of the history that the suggestion does not allow: where it stands, and why."""
+    """A call of the history that the suggestion does not allow, what it does with it, and why."""
 
-    at: Span
-    capability: str
-    shown: str
+    recorded: RecordedCall
     outcome: Outcome
     why: str
 
@@ -235,8 +233,7 @@ def _left(history: list[RecordedCall], unusual: list[str], plans: dict[str, _Pla
         outcome = decide_one(recorded.call).outcome
         if not outcome.permits:
             reason = why or _refusal(plans.get(recorded.call.capability), recorded.call)
-            name, payload = shown(recorded.call.capability), shown(recorded.call.payload)
-            found.append(Left(at=recorded.at, capability=name, shown=payload, outcome=outcome, why=reason))
+            found.append(Left(recorded=recorded, outcome=outcome, why=reason))
     return tuple(found)
 
 
@@ -271,7 +268,8 @@ def _tail(left: tuple[Left, ...]) -> Iterator[str]:
     if left:
         yield f"Left for a person: {len(left)} calls that this policy does not allow."
     for one in left[:MAX_LISTED]:
-        yield f"{one.at.source}:{one.at.line}: {one.capability}: {one.why}: {one.outcome}"
-        yield f"    {one.shown}"
+        call, at = one.recorded.call, one.recorded.at
+        yield f"{at.source}:{at.line}: {shown(call.capability)}: {one.why}: {one.outcome}"
+        yield f"    {shown(call.payload)}"
     if len(left) > MAX_LISTED:
         yield f"... and {len(left) - MAX_LISTED} more"

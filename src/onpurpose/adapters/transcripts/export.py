@@ -39,13 +39,13 @@ def calls(value: object, at: Span) -> Iterator[RecordedCall | Problem]:
         at=at,
         session=text_or_none(record.get("session")),
         decided=BY_NAME.get(str(record.get("outcome"))),
-        doubts=(Doubt.MASKED,) if _is_masked(record.get("payload")) else (),
+        doubts=(Doubt.MASKED,) if _is_masked([record.get("payload"), record.get("policy_context")]) else (),
     )
 
 
-def _is_masked(payload: object) -> bool:
-    """Whether a text in the payload bears the mark of masking."""
-    stack = [payload]
+def _is_masked(value: object) -> bool:
+    """Whether a text in the value bears the mark of masking."""
+    stack = [value]
     while stack:
         top = stack.pop()
         if isinstance(top, str) and _MARK in top:
