@@ -98,8 +98,8 @@ class Report:
             Problem(
                 span=span,
                 code=code,
-                message=message,
-                help=cure,
+                message=printable(message),
+                help=printable(cure),
                 excerpt=excerpt if len(excerpt) <= _MAX_EXCERPT else "",
             )
         )
@@ -134,7 +134,7 @@ class Report:
     def _within(self, place: Placed) -> Span:
         line = min(place.line, len(self.lines))
         end = len(self.lines[line - 1]) + 1
-        column = min(place.column, end)
+        column = min(place.column, end) if line == place.line else end
         return Span(self.source, line, column, max(1, min(place.length, end - column)))
 
     def token(self, mark: Mark) -> tuple[Place, str]:
@@ -156,8 +156,8 @@ class Report:
 
 
 def shortened(text: str) -> str:
-    """The text, cut if it is too long for a message, in one printable line."""
-    return printable(text if len(text) <= _MAX_WORD else text[:_MAX_WORD] + "...")
+    """The text, cut if it is too long for a message."""
+    return text if len(text) <= _MAX_WORD else text[:_MAX_WORD] + "..."
 
 
 def quoted(text: str) -> str:

@@ -88,8 +88,8 @@ def duplicate(node: Node, report: Report, name: str) -> None:
 
 
 def not_empty(node: Sequence | Mapping, report: Report, name: str) -> bool:
-    """Whether the list or mapping holds something; told if not."""
-    if not node.children:
+    """Whether the list or mapping holds something; told if not (and if it was not cut off)."""
+    if not node.children and not report.cut_short:
         report.on(node, "empty", f"`{name}` must not be empty", "write what it names, or remove it")
     return bool(node.children)
 

@@ -11,7 +11,7 @@ from onpurpose.lang.decoding import PLACEHOLDER
 from onpurpose.lang.report import Place, Report
 
 _MAX_MENDS = 20
-_TAB_INDENT = re.compile(r"^ *(\t[ \t]*)(?=[^\s#])", re.MULTILINE)
+_TAB_INDENT = re.compile(r"^ *(\t[ \t]*)", re.MULTILINE)
 _CURES = {
     "mapping values are not allowed": "quote a text that holds `: `, and check the indentation",
     "did not find expected key": "check the indentation, and that quotes and brackets are closed",
@@ -43,7 +43,7 @@ class Mender:
         self.text = text
         self.mends = 0
         self._report = report
-        self._tabs = False
+        self._doubtful = text is not report.text
 
     def mend(self, error: MarkedYAMLError) -> bool:
         """Tell the error; whether the text was mended, so that another pass is worth it."""
@@ -63,7 +63,7 @@ class Mender:
         return self.mends < _MAX_MENDS
 
     def _mend_tabs(self, mark: Any) -> None:
-        self._tabs = True
+        self._doubtful = True
         cure = "indent with spaces"
         text = self.text
         start = mark.index - mark.column
@@ -86,8 +86,8 @@ class Mender:
         self.text = self.text[: mark.index] + PLACEHOLDER + self.text[mark.index + 1 :]
 
     def _tell(self, mark: Any, error: MarkedYAMLError) -> None:
-        if self._tabs:
-            return  # may well be what the tabs did
+        if self._doubtful:
+            return  # may well be what tabs or refused characters did
         problem = str(error.problem or "cannot be read as YAML")
         message, cure = problem[:1].lower() + problem[1:], ""
         for begin, known in _CURES.items():
