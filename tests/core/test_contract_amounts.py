@@ -168,4 +168,4 @@ def test_an_enormous_amount_is_never_below_a_limit(number: object) -> None:
     started = time.perf_counter()
     assert answer("amount_lte: 1000", {"amount": number}) != TRUE
     assert answer("amount_gt: 1000", {"amount": number}) != FALSE
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 5

@@ -235,6 +235,7 @@ def test_several_arguments_must_all_hold() -> None:
         ("a URL of a local host", "https://localhost/", FALSE),
         ("a URL with a tab", "https://corp.example\t.evil.example", UNKNOWN),
         ("a URL with a space before", " https://corp.example", UNKNOWN),
+        ("a URL with at signs in its path", "https://corp.example/@a/@b", TRUE),
         ("a bare host", "corp.example", TRUE),
         ("a bare host with a port", "corp.example:80", TRUE),
         ("a bare host with a path", "corp.example/x", TRUE),
@@ -244,6 +245,8 @@ def test_several_arguments_must_all_hold() -> None:
         ("empty", "", UNKNOWN),
         ("an address or a path, outside or inside", "evil.example/x@corp.example", UNKNOWN),
         ("an address or a path, inside or outside", "corp.example/x@evil.example", UNKNOWN),
+        ("an address with two at signs or a path", "corp.example/x@y@evil.example", UNKNOWN),
+        ("a label that ends in a hyphen", "a@corp-.example", UNKNOWN),
         ("a host with a port and an at sign", "evil.example:80@corp.example", UNKNOWN),
     ),
 )

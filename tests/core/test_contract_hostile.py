@@ -14,6 +14,10 @@ from onpurpose.core.decision import Code
 from onpurpose.core.outcome import Outcome
 from tests.core.asking import ALLOW, COMBINING, Sealed, compiled, outcome, table
 
+MEBI = 1024 * 1024
+BOUND = 5
+"""Seconds; what is linear takes one at the most, what is quadratic takes hours."""
+
 ANYTHING = "allow:\n  - capability: '*'\n"
 
 
@@ -71,7 +75,7 @@ def test_a_payload_that_cannot_be_read_is_denied(payload: object) -> None:
     decision = decide((compiled(ANYTHING),), Call("agent", "a.b", payload))
     assert decision.outcome is Outcome.DENY
     assert decision.reasons[0].code is Code.MALFORMED_CALL
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < BOUND
 
 
 @pytest.mark.parametrize(
@@ -147,9 +151,6 @@ def test_names_at_the_limit_are_read(name: str) -> None:
     assert str(decide((compiled(ANYTHING),), Call("x" * 512, name, {})).outcome) == ALLOW
 
 
-MEBI = 1024 * 1024
-
-
 @pytest.mark.parametrize(
     "text",
     table(
@@ -193,13 +194,13 @@ def test_a_mebibyte_of_anything_is_answered_in_linear_time(text: str, shape: str
     started = time.perf_counter()
     decision = decide((policy,), Call("agent", "a.b", payload))
     assert decision.outcome in (Outcome.ALLOW, Outcome.DENY)
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < BOUND
 
 
 @pytest.mark.parametrize(
     "payload",
     table(
-        ("many values", {"x": ["rm"] * (MEBI // 4)}),
+        ("many values", {"x": ["rm"] * 60_000}),
         ("many keys", {f"k{number}": "x" for number in range(60_000)}),
         ("many amounts", {"x": [{"amount": 1}] * 60_000}),
         ("many paths", {"paths": ["/a/b"] * 60_000}),
@@ -214,4 +215,4 @@ def test_many_values_are_answered_in_linear_time(payload: object) -> None:
     )
     started = time.perf_counter()
     assert decide((policy,), Call("agent", "a.b", payload)).reasons
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < BOUND

@@ -144,9 +144,10 @@ def path_prefix(tree: Node | None, keys: tuple[str, ...], prefixes: tuple[str, .
     return either(agreed(None if path is None else under(path, prefix, cwd) for path in paths) for prefix in prefixes)
 
 
-LABELS = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
-LOCAL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]+")
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<host>[^/?#:@]+)(:[0-9]+)?([/?#].*)?")
+LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
+LABELS = re.compile(rf"{LABEL}(\.{LABEL})*\.?")
+LOCAL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]{1,64}")
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}://(?P<host>[^/?#:@]+)(:[0-9]+)?([/?#].*)?")
 BARE = re.compile(r"(?P<host>[^/?#:@]+)(:[0-9]+)?([/?#].*)?")
 
 
@@ -161,14 +162,14 @@ def hosts(text: str) -> set[str]:
     if url and LABELS.fullmatch(url["host"]):
         means.add(url["host"])
     bare = BARE.fullmatch(text)
-    if bare and LABELS.fullmatch(bare["host"]) and "." in bare["host"].rstrip("."):
+    if bare and text.count("@") <= 1 and LABELS.fullmatch(bare["host"]) and "." in bare["host"].rstrip("."):
         means.add(bare["host"])
     return {host.removesuffix(".").lower() for host in means}
 
 
 def domain_in(text: str, domain: str) -> Answer:
     """Whether the address or URL is of the domain or one below it."""
-    if any(not "!" <= char <= "~" or char == "\\" for char in text) or text.count("@") > 1:
+    if any(not "!" <= char <= "~" or char == "\\" for char in text):
         return None
     means = hosts(text)
     if len(means) != 1:
