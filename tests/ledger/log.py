@@ -18,7 +18,6 @@ from onpurpose.adapters.signing import KeyFile, read_public_key, verify_signatur
 from onpurpose.adapters.sql import SqliteArchive, SqliteLedger
 from onpurpose.app import audit
 from onpurpose.core.chain import Kind, Report
-from onpurpose.core.checkpoint import Anchor
 from onpurpose.core.record import Record, Stored
 
 PROLOGUE = """
@@ -58,14 +57,13 @@ class Log:
             for number in range(count):
                 ledger.append(Record("decision", body(number))).result(30)
 
-    def verify(self, *, public_key: bytes | None = None, expect: Anchor | None = None, **options: Any) -> Report:
-        return audit.verify(
-            lambda: SqliteArchive(self.path),
-            public_key=public_key or read_public_key(self.public_key),
-            verify_signature=verify_signature,
-            expect=expect,
-            **options,
-        )
+    @property
+    def check(self) -> dict[str, Any]:
+        """What `audit.verify` needs beside the log."""
+        return {"public_key": read_public_key(self.public_key), "verify_signature": verify_signature}
+
+    def verify(self, **options: Any) -> Report:
+        return audit.verify(lambda: SqliteArchive(self.path), **{**self.check, **options})
 
     def kinds(self, **options: Any) -> set[Kind]:
         return {finding.kind for finding in self.verify(**options).findings}

@@ -31,7 +31,9 @@ class SqliteArchive:
     somebody begins to write it after all, `LogChangedError` is raised at the latest by `damage`. A log
     that a living or killed process left a write-ahead log of is read through that; where its index
     is gone, a copy in a temporary directory is read. Raises `LedgerError` when there is nothing
-    readable. As long as it is open, a writer's write-ahead log cannot be emptied: close it soon.
+    readable. Close it soon: as long as it is open, a writer's write-ahead log cannot be emptied; and
+    where it was opened first, on what a killed process left, a ledger of this same process can only
+    begin to write (its appends fail until then) when it is closed.
     """
 
     def __init__(self, path: str | Path) -> None:
