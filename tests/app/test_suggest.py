@@ -205,13 +205,17 @@ def test_relative_paths_are_learned_where_the_call_says_from_where() -> None:
         ["ls"] * 5,
         [None] * 5,
         [{"x": 1}] * 2,
-        [{"a": 1, "b": 2}, {"a": 1}, {"a": 1, "c": 3}][:2],
+        [{"id": 10**40}] * 5,
+        [{"x": float("inf")}] * 5,
+        [{"x": "y" * (2 << 20)}] * 5,
+        [{"mode": "a"}, {"mode": "a"}, {"mode": "a", "size": 1}, {"size": 1}, {"size": 1}, {"mode": "a", "size": 1}],
     ],
 )
 def test_what_cannot_be_told_narrowly_is_asked(payloads: list[object]) -> None:
     suggestion = hold(calls("tool", *payloads))
     assert suggestion.allowed == 0
-    assert outcome(suggestion, "tool", payloads[0]) is Outcome.REQUIRE_APPROVAL
+    assert not allows(suggestion, payloads[0])
+    assert outcome(suggestion, "tool", {}) is Outcome.REQUIRE_APPROVAL
 
 
 def test_an_optional_argument_does_not_open_a_way_around_its_rule() -> None:

@@ -76,6 +76,28 @@ def test_rules_come_back_as_they_were(commented: list[tuple[Rule, tuple[str, ...
     assert {rule.outcome for rule in policy.rules} == {Outcome.ALLOW}
 
 
+@pytest.mark.parametrize(
+    "test",
+    [
+        p.Equals("no"),
+        p.In((1, "1", True)),
+        p.Prefix(("a",)),
+        p.Suffix(("a", "b")),
+        p.Matches(Expression("a+")),
+        p.ContainsText(("a",)),
+        p.Compare(p.Operator.LT, Decimal("1E+5")),
+        p.DomainIn(("a.example",)),
+        p.Under(("/etc",)),
+        p.MaxItems(0),
+        p.Exists(False),
+        p.Not((p.Exists(True), p.MaxItems(3))),
+    ],
+)
+def test_every_test_comes_back(test: p.Test) -> None:
+    rule = Rule(outcome=Outcome.WARN, capability="a", conditions=(p.Argument(("x", "*"), (test,)),), span=NOWHERE)
+    assert parse(write_section(Outcome.WARN, [(rule, ())])).rules[0].conditions == rule.conditions
+
+
 def test_a_section_without_rules_is_no_section() -> None:
     assert write_section(Outcome.DENY, []) == ""
 

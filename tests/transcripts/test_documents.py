@@ -103,6 +103,13 @@ def test_a_line_that_is_too_long_is_passed_over() -> None:
     assert problems(data) == [(2, "line-too-long")]
 
 
+def test_a_document_that_is_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onpurpose.adapters.transcripts.documents.MAX_DOCUMENT", 100)
+    data = b"{\n" + b'  "a": 1,\n' * 50 + b'  "b": 2\n}\n{"c": 3}\n'
+    assert values(data)[-1:] == [{"c": 3}]
+    assert problems(data)[0] == (1, "document-too-long")
+
+
 def test_a_line_of_escaped_quotes_without_an_end_is_read_in_linear_time() -> None:
     data = b'{"a": "' + b'\\"' * (1 << 20) + b'\n{"b": 2}\n'
     assert values(data) == [{"b": 2}]

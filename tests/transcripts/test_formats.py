@@ -113,6 +113,19 @@ def test_an_exported_decision_is_the_call_and_what_was_decided() -> None:
     assert one.decided is Outcome.REQUIRE_APPROVAL
 
 
+def test_an_exported_call_of_nobody_is_anonymous() -> None:
+    bare = {
+        "kind": "decision",
+        "agent_id": "a",
+        "capability": "b",
+        "payload": None,
+        "identity": None,
+        "outcome": "deny",
+    }
+    [one] = recorded("export", {"chain": "ab", "seq": 2, "hash": "00", "record": bare})
+    assert (one.call.identity, one.call.policy_context, one.call.payload) == (None, None, None)
+
+
 def test_an_exported_call_with_masked_secrets_is_doubted() -> None:
     plain = {**DECISION, "payload": {"amount": 5}}
     nested = {**DECISION, "payload": {"a": [{"b": "x [masked] y"}]}}
@@ -241,6 +254,13 @@ def test_a_custom_tool_takes_a_text() -> None:
 def test_arguments_that_name_a_key_twice_are_doubted() -> None:
     message = {"role": "assistant", "tool_calls": [tool_call(arguments='{"to": "a", "to": "b"}')]}
     assert [one.doubts for one in recorded("openai-chat", message)] == [(Doubt.DUPLICATE_KEYS,)]
+
+
+def test_a_call_is_doubted_once_for_one_reason() -> None:
+    arguments = json.dumps('{"to": "a", "to": "b"}')
+    line = f'{{"type": "function_call", "name": "x", "name": "send", "arguments": {arguments}}}'
+    [one] = recorded("openai-chat", line)
+    assert (one.call.capability, one.doubts) == ("send", (Doubt.DUPLICATE_KEYS,))
 
 
 def test_the_session_is_the_nearest_name_of_the_conversation() -> None:

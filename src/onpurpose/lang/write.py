@@ -22,7 +22,6 @@ from onpurpose.core.policy import (
     In,
     Matches,
     MaxItems,
-    Not,
     PathPrefix,
     Prefix,
     Rule,
@@ -50,9 +49,9 @@ def comment(text: str) -> str:
 
 
 def rule_lines(rule: Rule) -> list[str]:
-    """The rule as an item of its section, without indentation."""
+    """The rule as an item of its section, without indentation. It has no condition twice, as none that was read."""
     lines = [f"- capability: {_name(rule.capability)}"]
-    lines.extend(f"  {line}" for c in rule.conditions if not isinstance(c, Argument) for line in _condition(c))
+    lines.extend(f"  {line}" for condition in rule.conditions for line in _condition(condition))
     arguments = [condition for condition in rule.conditions if isinstance(condition, Argument)]
     if arguments:
         lines.append("  args:")
@@ -106,7 +105,8 @@ def _condition(condition: Condition) -> list[str]:
             return _any_of("path_prefix", condition.prefixes)
         case ContextIs():
             return _any_of(str(condition.key), condition.values)
-    raise TypeError(f"no condition on one line: {type(condition).__name__}")
+        case _:
+            return []  # arguments are gathered under one key
 
 
 def _any_of(key: str, texts: tuple[str, ...]) -> list[str]:
@@ -139,8 +139,8 @@ def _test(test: Test) -> tuple[str, object]:
             return "max_items", limit
         case Exists(wanted):
             return "exists", wanted
-        case Not(tests):
-            return "not", dict(map(_test, tests))
+        case _:
+            return "not", dict(map(_test, test.tests))
 
 
 def _one_or_more(texts: tuple[str, ...]) -> object:
