@@ -80,6 +80,7 @@ def unreachable(*lines: int) -> list[str]:
         ("a contains of white space", rule('contains: " \\t"'), ["2:5 bare-contains"]),
         ("a contains of quotes in an argument", rule("args: {a: {not: {contains: \"'\"}}}"), ["2:5 bare-contains"]),
         ("no contains", rule("tenant: t\n    contains: x"), []),
+        ("limits from above alone", rule("amount_lte: 4\n    amount_lt: 5"), []),
         ("a contains in an argument", rule("args: {a: {contains: x, equals: x}}"), []),
         (
             "a higher risk answered more weakly",
