@@ -4,14 +4,17 @@ import json
 from io import BytesIO
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from onpurpose.adapters.transcripts import FORMATS, Transcript, detect, read, read_stream
-from onpurpose.core.call import Identity
+from onpurpose.core.call import Call, Identity
+from onpurpose.core.decision import Decision
 from onpurpose.core.history import Doubt, RecordedCall
 from onpurpose.core.outcome import Outcome
+from onpurpose.core.recorded import record_decision
 from onpurpose.core.span import Problem, Span
 
 AT = Span("log", 1, 1)
@@ -111,6 +114,17 @@ def test_an_exported_decision_is_the_call_and_what_was_decided() -> None:
     assert (one.call.agent_id, one.call.capability) == ("pay", "payments.transfer")
     assert (one.call.policy_context, one.call.identity) == ({"tenant": "acme"}, Identity("ada", ("ap",)))
     assert one.decided is Outcome.REQUIRE_APPROVAL
+
+
+def test_what_is_recorded_of_a_decision_is_read_back() -> None:
+    made = Call("pay", "payments.transfer", {"amount": 5}, {"tenant": "acme"}, task_context="ap", purpose_id="p",
+                identity=Identity("ada", ("ap", "eu")), data_source_id="db", elements=("t.a",))  # fmt: skip
+    decision = Decision(Outcome.WARN, ())
+    record = record_decision("d1", 1, made, made.payload, made.policy_context, None, decision, orjson.Fragment(b"[]"))
+    line = {"position": 1, "chain": "ab", "seq": 1, "hash": "00", "record": json.loads(record.body)}
+    [one] = recorded("export", line)
+    assert {name: getattr(one.call, name) for name in Call.__slots__} == {n: getattr(made, n) for n in Call.__slots__}
+    assert (one.decided, one.doubts) == (Outcome.WARN, ())
 
 
 def test_an_exported_call_of_nobody_is_anonymous() -> None:
