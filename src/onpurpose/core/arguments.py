@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 from onpurpose.core.domains import host_of, in_domain
-from onpurpose.core.facts import Answer, Facts, Needle, needle
+from onpurpose.core.facts import Answer, Facts, needle
 from onpurpose.core.numbers import as_number, exact
 from onpurpose.core.paths import loosened, read_path
 from onpurpose.core.policy import (
@@ -30,10 +30,10 @@ from onpurpose.core.policy import (
     Under,
 )  # fmt: skip
 from onpurpose.core.text import fold, unreadable
-from onpurpose.core.values import ABSENT, OPAQUE, entries, plain
+from onpurpose.core.values import ABSENT, HIDDEN, OPAQUE, entries, plain
 
 Place: TypeAlias = list[object]
-"""What a path led to: values, `ABSENT` for each branch that ends early, `OPAQUE` for what hides it."""
+"""What a path led to: values, `ABSENT` for each branch that ends early, `HIDDEN` behind what cannot be read."""
 
 Check: TypeAlias = Callable[[Facts, object], Answer]
 
@@ -62,7 +62,7 @@ def _reach(value: object, path: tuple[str, ...]) -> Iterator[object]:
     if not path:
         yield value
     elif value is OPAQUE:
-        yield OPAQUE
+        yield HIDDEN
     elif path[0] == "*":
         children = [child for _, child in entries(value)]
         for child in children or [ABSENT]:
@@ -155,13 +155,18 @@ def _matches(test: Matches) -> Check:
 
 def _contains(test: ContainsText) -> Check:
     needles = [needle(text) for text in test.texts]
-    return _on_text(lambda text: either([_occurs(sought, text) for sought in needles]))
 
+    def check(facts: Facts, value: object) -> Answer:
+        if not isinstance(value, str):
+            return None
+        if any(sought.text in value for sought in needles):
+            return True
+        if unreadable(value):
+            return None
+        folded = fold(value)
+        return None if any(sought.folded in folded for sought in needles) else False
 
-def _occurs(sought: Needle, text: str) -> Answer:
-    if sought.text in text:
-        return True
-    return None if sought.folded in fold(text) else False
+    return check
 
 
 def _compare(test: Compare) -> Check:
@@ -209,7 +214,7 @@ def _max_items(test: MaxItems) -> Callable[[Facts, Place], Answer]:
 
 def _exists(test: Exists) -> Callable[[Facts, Place], Answer]:
     def of_place(facts: Facts, place: Place) -> Answer:
-        found = either([None if value is OPAQUE else value is not ABSENT for value in place])
+        found = either([None if value is HIDDEN else value is not ABSENT for value in place])
         return None if found is None else found is test.wanted
 
     return of_place

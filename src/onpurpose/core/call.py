@@ -9,7 +9,10 @@ MAX_DEPTH = 64
 """How deep a payload may nest."""
 
 MAX_TEXT = 1 << 20
-"""How much text a payload may hold, in UTF-8 bytes; every value counts at least one."""
+"""How much text a payload may hold, names included, in UTF-8 bytes."""
+
+MAX_VALUES = 100_000
+"""How many values a payload may hold, containers included: what bounds the time of a decision."""
 
 MAX_NAME = 512
 """How long a capability or an agent's id may be, in characters."""

@@ -39,8 +39,8 @@ class Step(NamedTuple):
     sure: bool
     asks: tuple[Ask, ...]
     outcome: Outcome
-    rule: Rule
     decision: Decision
+    rule: Rule
 
 
 Plan: TypeAlias = tuple[Step, ...]
@@ -57,8 +57,8 @@ class CompiledPolicy:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.amount_keys = frozenset(policy.amount_keys)
-        self.path_keys = frozenset(policy.path_keys)
+        self.amount_keys = frozenset(key.lower() for key in policy.amount_keys)
+        self.path_keys = frozenset(key.lower() for key in policy.path_keys)
         self._steps: list[tuple[Rule, tuple[Ask, ...]]] = []
         self._exact: dict[str, list[int]] = {}
         self._patterns: list[tuple[tuple[str, ...], int]] = []
@@ -84,7 +84,7 @@ class CompiledPolicy:
     def _step(self, index: int, capability: str) -> Step:
         rule, asks = self._steps[index]
         sure = covers(rule.capability, capability) is True
-        return Step(sure, asks, rule.outcome, rule, Decision(rule.outcome, (_fired(rule),)))
+        return Step(sure, asks, rule.outcome, Decision(rule.outcome, (_fired(rule),)), rule)
 
     def add(self, rule: Rule) -> None:
         """Take in the next rule; only `compile_steps` does so, before anyone else sees the policy."""
@@ -173,6 +173,8 @@ def _path_prefix(condition: PathPrefix, compiled: CompiledPolicy) -> Ask:
         readings, trouble = facts.paths(keys)
         if trouble:
             return None
+        if len(readings) == 1 == len(prefixes):
+            return readings[0].under(*prefixes[0])
         return either([_all_under([r.under(*prefix) for r in readings]) for prefix in prefixes])
 
     return ask

@@ -13,6 +13,7 @@ from onpurpose.core.policy import Rule
 from onpurpose.core.risk import UNTOLD, assess
 from onpurpose.core.unknown import explain_unknown
 
+_NO_LABELS = (None, None, None, None)
 _ALLOW, _DENY = Outcome.ALLOW, Outcome.DENY
 
 
@@ -41,11 +42,11 @@ def read_facts(call: Call) -> Facts:
         raise Malformed("agent_id is no readable text of 1 to 512 characters")
     if not isinstance(call.capability, str):
         raise Malformed("the capability is no string")
-    if context is not None and not isinstance(context, Mapping):
+    if not (context is None or type(context) is dict or isinstance(context, Mapping)):
         raise Malformed("policy_context is no mapping")
-    for label in (call.task_context, call.risk_category, call.purpose_id, call.data_source_id):
-        if label is not None and not _is_name(label):
-            raise Malformed("a label of the call is no readable text of at most 512 characters")
+    labels = (call.task_context, call.risk_category, call.purpose_id, call.data_source_id)
+    if labels != _NO_LABELS and not all(label is None or _is_name(label) for label in labels):
+        raise Malformed("a label of the call is no readable text of at most 512 characters")
     if call.identity is not None and not isinstance(call.identity, Identity):
         raise Malformed("identity is not an Identity")
     return Facts(call)
@@ -89,8 +90,8 @@ def _walk(plan: Plan, facts: Facts) -> tuple[Step | None, list[Step] | None]:
     """The first rule that surely fires, and those met before it that may."""
     unsure: list[Step] | None = None
     for step in plan:
-        sure = step.sure
-        for ask in step.asks:
+        sure = step[0]
+        for ask in step[1]:
             answer = ask(facts)
             if answer is not True:
                 if answer is False:

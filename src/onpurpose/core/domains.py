@@ -21,12 +21,14 @@ def host_of(text: str) -> str | None:
 
     Read are `local@host`, `scheme://host[:port][/...]` and a bare `host.tld[/...]`. Not read, since
     programs disagree on them: user names in URLs, backslashes, white space, several `@`, escapes in
-    the host, names outside ASCII, and what two of the forms read differently (`a.example/@b.example`).
+    the host, names outside ASCII, and addresses that begin like a host (`a.example/@b.example`).
     """
     if len(text) > _MAX_LENGTH:
         return None
-    hosts = {match["host"].lower() for form in _FORMS if (match := form.fullmatch(text))}
-    return hosts.pop() if len(hosts) == 1 else None
+    hosts = [match["host"].lower() for form in _FORMS if (match := form.fullmatch(text))]
+    if len(hosts) != 1 or ("@" in text and _BARE.fullmatch(text)):
+        return None
+    return hosts[0]
 
 
 def in_domain(host: str, domain: str) -> bool:

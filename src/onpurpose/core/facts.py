@@ -10,7 +10,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, NamedTuple, TypeAlias
 
-from onpurpose.core.call import MAX_DEPTH, MAX_TEXT, Call
+from onpurpose.core.call import MAX_DEPTH, MAX_TEXT, MAX_VALUES, Call
 from onpurpose.core.numbers import magnitude
 from onpurpose.core.paths import Reading, read_path
 from onpurpose.core.text import fold, fold_all, unreadable
@@ -26,17 +26,17 @@ class Malformed(Exception):  # noqa: N818  the contract's word
     """The payload cannot be read at all; the message says why, for a person."""
 
 
-UNREAD = b"\xff\xff"
+UNREAD = "AA"
 """In place of folded text that cannot be had: the call holds none, or some of it cannot be read."""
 
-_NOWHERE = b"\xff"
+_NOWHERE = "AAA"
 
 
 class Needle(NamedTuple):
     """A text that a policy looks for, and its folded form."""
 
     text: str
-    folded: bytes
+    folded: str
 
 
 def needle(text: str) -> Needle:
@@ -44,19 +44,11 @@ def needle(text: str) -> Needle:
     return Needle(text, fold(text) or _NOWHERE)
 
 
-class Amounts(NamedTuple):
-    """The smallest and the largest amount read; or `trouble`, why that cannot be told."""
+Amounts: TypeAlias = tuple[int | Decimal, int | Decimal, str]
+"""The smallest and the largest amount read; or, as third, why that cannot be told."""
 
-    low: int | Decimal = 0
-    high: int | Decimal = 0
-    trouble: str = ""
-
-
-class Paths(NamedTuple):
-    """The paths read; or `trouble`, why they cannot be told."""
-
-    readings: tuple[Reading, ...] = ()
-    trouble: str = ""
+Paths: TypeAlias = tuple[tuple[Reading, ...], str]
+"""The paths read; or, as second, why they cannot be told."""
 
 
 class Facts:
@@ -67,8 +59,9 @@ class Facts:
     """
 
     __slots__ = (
-        "_amount_keys", "_amounts", "_folded", "_path_keys", "_paths", "_size", "blurred", "context", "direct",
-        "flat", "joined", "joined_keys", "keys", "opaque", "payload", "texts",
+        "_amount_keys", "_amounts", "_folded", "_path_keys", "_paths", "_size", "_values", "blurred", "context", "direct",
+        "flat", "joined", "keys", "names",
+        "opaque", "payload", "texts",
     )  # fmt: skip
 
     def __init__(self, call: Call) -> None:
@@ -78,7 +71,7 @@ class Facts:
         self.texts: list[str] = []
         self.opaque = self.blurred = False
         self.direct = True
-        self._folded: bytes | None = None
+        self._folded: str | None = None
         self._amount_keys: frozenset[str] | None = None
         self._path_keys: frozenset[str] | None = None
         self.flat = type(payload) is dict and len(payload) <= MAX_DEPTH and self._flat(payload)
@@ -107,7 +100,7 @@ class Facts:
         return size < MAX_TEXT // 2
 
     def _deep(self, payload: object) -> None:
-        self.texts, self.keys, self._size = [], [], 0
+        self.texts, self.keys, self._size, self._values = [], [], 0, 0
         if isinstance(payload, Mapping):
             self._descend(payload)
         elif isinstance(payload, str):
@@ -140,7 +133,7 @@ class Facts:
                 self._scalar(value)
 
     def _container(self, value: object) -> None:
-        self._spend(1)
+        self._count()
         self.direct = self.direct and type(value) in (dict, list)
 
     def _key(self, key: object) -> None:
@@ -152,10 +145,13 @@ class Facts:
             self.opaque = True
 
     def _scalar(self, value: object) -> None:
+        self._count()
+        if isinstance(value, Decimal):
+            value = str(value)
+            self.direct = False
         if isinstance(value, str):
             self._text(value, self.texts)
             return
-        self._spend(1)
         if isinstance(value, bytes):
             self.blurred = True
         elif value is OPAQUE:
@@ -164,16 +160,18 @@ class Facts:
             self.direct = False
 
     def _text(self, text: str, into: list[str]) -> None:
-        self._spend(1 + (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))))
+        self._size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        if self._size > MAX_TEXT:
+            raise Malformed("the payload holds over 1 MiB of text")
         if unreadable(text):
             self.blurred = True
             self.direct = False
         into.append(str(text))
 
-    def _spend(self, size: int) -> None:
-        self._size += size
-        if self._size > MAX_TEXT:
-            raise Malformed("the payload holds over 1 MiB of text")
+    def _count(self) -> None:
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise Malformed(f"the payload holds over {MAX_VALUES:,} values")
 
     # -- text
 
@@ -187,16 +185,16 @@ class Facts:
         if folded is UNREAD:
             return None
         for text, sought in needles:
-            if sought in folded or (text in self.joined_keys and any(text in key for key in self.keys)):
+            if sought in folded or (text in self.names and any(text in key for key in self.keys)):
                 return None
         return False
 
-    def folded(self) -> bytes:
-        """The folded text of values and keys, without which nothing can be told of their text: `UNREAD`."""
+    def folded(self) -> str:
+        """The folded text of values and keys; `UNREAD` where the call has none, or some cannot be read."""
         if self._folded is None:
-            self.joined_keys = " ".join(self.keys)
             unread = self.payload is None or self.opaque or self.blurred
-            self._folded = UNREAD if unread else fold_all(self.texts, self.keys)
+            self.names = "A".join(self.keys)
+            self._folded = UNREAD if unread else fold_all(self.joined, self.texts, self.keys)
         return self._folded
 
     # -- amounts
@@ -210,16 +208,19 @@ class Facts:
 
     def _read_amounts(self, keys: frozenset[str]) -> Amounts:
         found, trouble = self._under(keys, "amount")
-        sizes = []
+        if len(found) == 1 and type(found[0][1]) is int and not trouble:
+            size: int | Decimal = abs(found[0][1])
+            return size, size, ""
+        sizes: list[int | Decimal] = []
         for key, value in found:
-            size = magnitude(value)
-            if size is not None:
-                sizes.append(size)
+            read = magnitude(value)
+            if read is not None:
+                sizes.append(read)
             elif not (key == "value" and isinstance(value, str) and not any(map(str.isnumeric, value))):
-                return Amounts(trouble=f"what stands under `{key}` cannot be read as a number")
+                return 0, 0, f"what stands under `{key}` cannot be read as a number"
         if trouble or not sizes:
-            return Amounts(trouble=trouble or "the payload holds no amount")
-        return Amounts(min(sizes), max(sizes))
+            return 0, 0, trouble or "the payload holds no amount"
+        return min(sizes), max(sizes), ""
 
     # -- paths
 
@@ -236,18 +237,18 @@ class Facts:
         for key, value in found:
             reading = read_path(value, self.base) if isinstance(value, str) else None
             if reading is None:
-                return Paths(trouble=f"what stands under `{key}` cannot be read as an absolute path")
+                return (), f"what stands under `{key}` cannot be read as an absolute path"
             readings.append(reading)
         if trouble or not readings:
-            return Paths(trouble=trouble or "the payload holds no path")
-        return Paths(tuple(readings))
+            return (), trouble or "the payload holds no path"
+        return tuple(readings), ""
 
     @property
     def base(self) -> object:
         """What relative paths start from: `policy_context.cwd`, unchecked."""
         return None if self.context is None else self.context.get("cwd")
 
-    def _under(self, keys: frozenset[str], what: str) -> tuple[list[tuple[str, object]], str]:
+    def _under(self, keys: frozenset[str], what: str) -> tuple[list[tuple[str, Any]], str]:
         """What stands under the keys; and why, where the payload does not tell all that does."""
         if self.flat:
             return [(k.lower(), v) for k, v in self.payload.items() if k in keys or k.lower() in keys], ""

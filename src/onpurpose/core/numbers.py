@@ -9,8 +9,10 @@ from typing import TypeAlias
 
 Real: TypeAlias = int | float | Decimal
 
-_MAX_DIGITS = 400
+_MAX_DIGITS = 1000
 _MAX_BITS = 1 << 12
+"""Numbers beyond these are no numbers that anybody means, and cost too much to compare: unreadable."""
+
 _AMOUNT = re.compile(
     r"\s*([-+]?)[$€£¥]?([-+]?)((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([-+]?[0-9]{1,6}))?\s*"
 )
@@ -20,7 +22,7 @@ _INFINITY = re.compile(r"\s*[-+]?inf(?:inity)?\s*", re.IGNORECASE)
 def as_number(value: object) -> Real | None:
     """The value where it is a number (no boolean, no NaN, no string), else `None`.
 
-    An integer of thousands of digits is no number that anybody means, and costs too much to compare.
+    An integer of more than 4096 bits is none either.
     """
     if isinstance(value, bool):
         return None

@@ -15,39 +15,45 @@ from urllib.parse import unquote
 from onpurpose.core.text import unreadable
 
 _MAX_DECODINGS = 8
-_FILE_URL = re.compile(r"file:(?://(?:localhost)?(?=/))?(/.*)", re.IGNORECASE | re.DOTALL)
+_FILE_URL = re.compile(r"file:(?://(?:localhost)?)?(/(?!/).*)", re.IGNORECASE | re.DOTALL)
 _DOOR_NAMES = frozenset({"root", "cwd", "fd"})
 _DOOR_DEPTH = 5
+_TO_DOORS = ("/proc/", "/dev/fd")
 _DOORS = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?(?:root|cwd|fd)|/dev/fd")
 
 
 class Reading(NamedTuple):
-    """A path in normal form, and its loose form: compatible characters, letter case, escapes resolved."""
+    """A path in normal form, and the forms that lenient readers give it: characters, case, escapes resolved."""
 
     strict: str
-    loose: str
+    loose: tuple[str, ...]
 
     def under(self, prefix: str, loose_prefix: str) -> bool | None:
-        """Whether it lies at or under the prefix; unknown where the two forms disagree."""
+        """Whether it lies at or under the prefix; unknown where the forms disagree."""
         strict = lies_under(self.strict, prefix)
-        return strict if strict is lies_under(self.loose, loose_prefix) else None
+        for loose in self.loose:
+            if lies_under(loose, loose_prefix) is not strict:
+                return None
+        return strict
 
 
 def read_path(text: str, cwd: object = None) -> Reading | None:
     """The path that the text means, relative ones from `cwd`; `None` where that cannot be told."""
     located = _located(text, cwd)
-    if located is None:
+    strict = None if located is None else normal(located)
+    if located is None or strict is None:
         return None
-    strict = normal(located)
-    if strict is None:
-        return None
-    loosest = loosened(strict)
-    loose = None if loosest is None else normal(loosest)
-    return None if loose is None else Reading(strict, loose)
+    if located.isascii() and "%" not in located and located == located.lower():
+        return Reading(strict, (strict,))
+    # Some resolve `..` before they decode, some after.
+    loose = [None if form is None else normal(form) for form in (loosened(located), loosened(strict))]
+    return None if None in loose else Reading(strict, tuple(form for form in loose if form is not None))
 
 
 def normal(path: str) -> str | None:
     """The absolute path with `.`, `..` and `//` resolved as text; `None` if it passes a door of Linux."""
+    if "//" not in path and "/." not in path and path[-1] != "/" and not path.startswith(_TO_DOORS):
+        return path
     kept: list[str] = []
     for part in path.split("/"):
         if part == "..":
@@ -86,7 +92,10 @@ def _located(text: str, cwd: object) -> str | None:
         match = _FILE_URL.fullmatch(text)
         if match is None or "?" in text or "#" in text:
             return None
-        decoded = unquote(match[1])
+        try:
+            decoded = unquote(match[1], errors="strict")
+        except UnicodeDecodeError:
+            return None
         return decoded if _plain(decoded) else None
     if text[0] == "/":
         return text

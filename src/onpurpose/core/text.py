@@ -33,45 +33,57 @@ _SPACES = bytes.maketrans(b"\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f", b" " * 9)
 _DROPPED = bytes({*range(0x09), *range(0x0E, 0x1C), 0x7F} | set(b"'\"`\\"))
 
 
-def fold(text: str) -> bytes:
-    """The folded text in UTF-8, in time linear in the text. The text is readable (`unreadable`)."""
+def fold(text: str) -> str:
+    """The folded text, in time linear in the text. The text is readable (`unreadable`)."""
     return _spaced(_stripped(text))
 
 
-def fold_all(*groups: Sequence[str]) -> bytes:
-    """Of each group of texts: each one folded, and all of them joined by one space.
+def fold_all(joined: str, texts: Sequence[str], names: Sequence[str]) -> str:
+    """The folded texts, each and all `joined` by one space, and each folded name.
 
     What a folded needle is sought in. Between the readings stands an `A`, which no folded text
     holds, so that no match spans two.
     """
-    joined = [" ".join(group) for group in groups]
-    plain = "A".join([text.lower() for text in joined])
-    if plain.isascii():
-        folded = plain.encode().translate(_SPACES, _DROPPED)
-        if b"  " not in folded and b"$" not in folded and b"/*" not in folded:
-            return folded
-    return b"A".join([_fold_group(text, group) for text, group in zip(joined, groups, strict=True)])
+    plain = f"{joined.lower()}A{'A'.join(map(str.lower, names))}"
+    if _is_plain(plain):
+        return plain
+    return "A".join([_fold_texts(joined, texts), *map(fold, names)])
 
 
-def _fold_group(joined: str, group: Sequence[str]) -> bytes:
+def _is_plain(text: str) -> bool:
+    """Whether folding leaves a lower-case text as it is; the look-ups cost less than any one pass over it."""
+    return (
+        text.isascii()
+        and text.isprintable()
+        and "  " not in text
+        and "'" not in text
+        and '"' not in text
+        and "\\" not in text
+        and "$" not in text
+        and "`" not in text
+        and "/*" not in text
+    )
+
+
+def _fold_texts(joined: str, texts: Sequence[str]) -> str:
     stripped = _stripped(joined)
     # Folding works on each text for itself, so that the joined reading holds them all; but for a
     # comment, which may begin in one text, end in another and swallow what is between.
-    if b"/*" not in stripped or len(group) == 1:
+    if "/*" not in stripped or len(texts) == 1:
         return _spaced(stripped)
-    return b"A".join([_spaced(stripped), *(fold(text) for text in group)])
+    return "A".join([_spaced(stripped), *map(fold, texts)])
 
 
-def _stripped(text: str) -> bytes:
+def _stripped(text: str) -> str:
     """Composed, case-folded, without what does not show; white space and comments still in it."""
     if text.isascii():
-        return text.lower().encode().translate(None, _DROPPED)
-    return _REMOVED.sub("", unicodedata.normalize("NFKC", text).casefold()).encode()
+        return text.lower().encode().translate(_SPACES, _DROPPED).decode()
+    return _REMOVED.sub("", unicodedata.normalize("NFKC", text).casefold())
 
 
-def _spaced(stripped: bytes) -> bytes:
+def _spaced(stripped: str) -> str:
     """What separates words made one space: white space, comments, `$IFS`."""
-    return _GAP.sub(" ", _without_comments(stripped.decode())).encode()
+    return _GAP.sub(" ", _without_comments(stripped))
 
 
 def unreadable(text: str) -> bool:

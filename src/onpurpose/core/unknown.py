@@ -68,7 +68,7 @@ def _contains(condition: Contains, facts: Facts, _: CompiledPolicy) -> Unknown:
 
 
 def _amount(condition: Amount, facts: Facts, compiled: CompiledPolicy) -> Unknown:
-    trouble = facts.amounts(compiled.amount_keys).trouble
+    trouble = facts.amounts(compiled.amount_keys)[2]
     return Unknown(
         condition=name_of(condition),
         why=trouble or "the payload's amounts lie on both sides of the limit",
@@ -77,7 +77,7 @@ def _amount(condition: Amount, facts: Facts, compiled: CompiledPolicy) -> Unknow
 
 
 def _path(condition: PathPrefix, facts: Facts, compiled: CompiledPolicy) -> Unknown:
-    trouble = facts.paths(compiled.path_keys).trouble
+    trouble = facts.paths(compiled.path_keys)[1]
     return Unknown(
         condition="path_prefix",
         why=trouble or "the paths lie on both sides of the prefix, or depend on letter case or escapes",

@@ -25,6 +25,9 @@ class _Sign:
 OPAQUE: Final = _Sign("OPAQUE")
 """In place of a value that could hold anything: no text, number or structure that can be read."""
 
+HIDDEN: Final = _Sign("HIDDEN")
+"""In place of what lies behind an opaque value: it may be there or not."""
+
 ABSENT: Final = _Sign("ABSENT")
 """In place of a value that is not there."""
 
