@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from onpurpose.core.domains import host_of, in_domain
 from onpurpose.core.facts import Answer, Facts, needle
-from onpurpose.core.numbers import as_number, exact
+from onpurpose.core.numbers import Real, as_number, exact
 from onpurpose.core.paths import loosened, read_path
 from onpurpose.core.policy import (
     Argument,
@@ -37,7 +37,7 @@ Place: TypeAlias = list[object]
 
 Check: TypeAlias = Callable[[Facts, object], Answer]
 
-COMPARE: dict[Operator, Callable[[Number, Number], bool]] = {
+COMPARE: dict[Operator, Callable[[Real, Number], bool]] = {
     Operator.GT: operator.gt,
     Operator.GTE: operator.ge,
     Operator.LT: operator.lt,

@@ -31,6 +31,8 @@ CAPABILITY = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 """A call's capability: dotted segments, nothing else."""
 
 _MAX_PLANS = 4096
+_EXACT_IN_FLOAT = 1 << 53
+"""Against whole numbers below this a float compares as its shortest decimal form does."""
 
 
 class Step(NamedTuple):
@@ -154,12 +156,15 @@ def _contains(condition: Contains, _: CompiledPolicy) -> Ask:
 
 def _amount(condition: Amount, compiled: CompiledPolicy) -> Ask:
     compares, limit, keys = COMPARE[condition.operator], condition.limit, compiled.amount_keys
+    as_it_is = isinstance(limit, int) and limit < _EXACT_IN_FLOAT
     upward = condition.operator in (Operator.GT, Operator.GTE)
 
     def ask(facts: Facts) -> Answer:
         low, high, trouble = facts.amounts(keys)
         if trouble:
             return None
+        if not as_it_is:
+            low, high = exact(low), exact(high)
         hard, easy = (low, high) if upward else (high, low)
         return True if compares(hard, limit) else None if compares(easy, limit) else False
 

@@ -5,13 +5,13 @@ The walk over the payload alone is not lazy: only it tells whether the payload c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from decimal import Decimal
 from math import isfinite
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from onpurpose.core.call import MAX_DEPTH, MAX_TEXT, MAX_VALUES, Call
-from onpurpose.core.numbers import magnitude
+from onpurpose.core.numbers import Real, magnitude
 from onpurpose.core.paths import Reading, read_path
 from onpurpose.core.text import fold, fold_all, unreadable
 from onpurpose.core.values import ABSENT, OPAQUE, entries, scalars_under
@@ -26,8 +26,15 @@ class Malformed(Exception):  # noqa: N818  the contract's word
     """The payload cannot be read at all; the message says why, for a person."""
 
 
-UNREAD = "AA"
-"""In place of folded text that cannot be had: the call holds none, or some of it cannot be read."""
+class _Anything:
+    """A text that may hold any other."""
+
+    def __contains__(self, text: object) -> bool:
+        return True
+
+
+ANYTHING: Final = _Anything()
+"""In place of folded text that cannot be had."""
 
 _NOWHERE = "AAA"
 
@@ -44,7 +51,9 @@ def needle(text: str) -> Needle:
     return Needle(text, fold(text) or _NOWHERE)
 
 
-Amounts: TypeAlias = tuple[int | Decimal, int | Decimal, str]
+_EXACT = frozenset({int, float})
+
+Amounts: TypeAlias = tuple[Real, Real, str]
 """The smallest and the largest amount read; or, as third, why that cannot be told."""
 
 Paths: TypeAlias = tuple[tuple[Reading, ...], str]
@@ -59,31 +68,30 @@ class Facts:
     """
 
     __slots__ = (
-        "_amount_keys", "_amounts", "_folded", "_path_keys", "_paths", "_size", "_values", "blurred", "context", "direct",
-        "flat", "joined", "keys", "names",
-        "opaque", "payload", "texts",
+        "_amount_keys", "_amounts", "_path_keys", "_paths", "_size", "_values", "blurred", "context", "direct", "flat",
+        "haystack", "joined", "keys", "names", "opaque", "payload", "texts",
     )  # fmt: skip
 
     def __init__(self, call: Call) -> None:
         payload: Any = call.payload
         self.payload = payload
         self.context = call.policy_context
-        self.texts: list[str] = []
         self.opaque = self.blurred = False
         self.direct = True
-        self._folded: str | None = None
+        self.haystack: Container[str] | None = None
         self._amount_keys: frozenset[str] | None = None
         self._path_keys: frozenset[str] | None = None
-        self.flat = type(payload) is dict and len(payload) <= MAX_DEPTH and self._flat(payload)
+        self.texts: list[str] = []
+        self.flat = type(payload) is dict and len(payload) <= MAX_DEPTH and self._flat(payload, self.texts)
         if not self.flat:
             self._deep(payload)
         self.joined = " ".join(self.texts)
 
     # -- the walk
 
-    def _flat(self, payload: dict[Any, Any]) -> bool:
+    def _flat(self, payload: dict[Any, Any], texts: list[str]) -> bool:
         """Read a small mapping of ASCII strings and scalars in one pass; false where it is not one."""
-        size, texts = 0, self.texts
+        size = 0
         for key, value in payload.items():
             kind = type(value)
             if kind is str:
@@ -91,16 +99,19 @@ class Facts:
                     return False
                 texts.append(value)
                 size += len(value)
-            elif not (kind is bool or value is None or _is_direct(value)):
+            elif kind is int or kind is float:
+                self.direct = self.direct and _is_direct(value)
+            elif kind is not bool and value is not None:
                 return False
             if type(key) is not str or not key.isascii():
                 return False
             size += len(key)
         self.keys = [*payload]
-        return size < MAX_TEXT // 2
+        return size <= MAX_TEXT
 
     def _deep(self, payload: object) -> None:
         self.texts, self.keys, self._size, self._values = [], [], 0, 0
+        self.direct = True
         if isinstance(payload, Mapping):
             self._descend(payload)
         elif isinstance(payload, str):
@@ -177,25 +188,26 @@ class Facts:
 
     def contains(self, needles: tuple[Needle, ...]) -> Answer:
         """Whether any of the texts occurs in a string of the payload; unknown where only folded or in a key."""
-        joined = self.joined
-        for text, _ in needles:
-            if text in joined and any(text in one for one in self.texts):
-                return True
-        folded = self._folded or self.folded()
-        if folded is UNREAD:
-            return None
+        folded = self.haystack or self.fold()
         for text, sought in needles:
-            if sought in folded or (text in self.names and any(text in key for key in self.keys)):
-                return None
+            if sought in folded or text in self.joined or text in self.names:
+                return self._contains(needles)
         return False
 
-    def folded(self) -> str:
-        """The folded text of values and keys; `UNREAD` where the call has none, or some cannot be read."""
-        if self._folded is None:
-            unread = self.payload is None or self.opaque or self.blurred
-            self.names = "A".join(self.keys)
-            self._folded = UNREAD if unread else fold_all(self.joined, self.texts, self.keys)
-        return self._folded
+    def _contains(self, needles: tuple[Needle, ...]) -> Answer:
+        if any(text in one for text, _ in needles for one in self.texts):
+            return True
+        folded = self.haystack or self.fold()
+        if any(sought in folded or any(text in key for key in self.keys) for text, sought in needles):
+            return None
+        return False
+
+    def fold(self) -> Container[str]:
+        """The folded text of values and keys; one that holds all where there is none, or some cannot be read."""
+        self.names = "A".join(self.keys)
+        unread = self.payload is None or self.opaque or self.blurred
+        self.haystack = ANYTHING if unread else fold_all(self.joined, self.texts, self.keys)
+        return self.haystack
 
     # -- amounts
 
@@ -208,8 +220,8 @@ class Facts:
 
     def _read_amounts(self, keys: frozenset[str]) -> Amounts:
         found, trouble = self._under(keys, "amount")
-        if len(found) == 1 and type(found[0][1]) is int and not trouble:
-            size: int | Decimal = abs(found[0][1])
+        if len(found) == 1 and type(found[0][1]) in _EXACT and self.direct:
+            size = abs(found[0][1])
             return size, size, ""
         sizes: list[int | Decimal] = []
         for key, value in found:

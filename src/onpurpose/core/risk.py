@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from onpurpose.core.decision import Signal
-from onpurpose.core.facts import UNREAD, Answer, Facts
+from onpurpose.core.facts import ANYTHING, Answer, Facts
+from onpurpose.core.numbers import exact
 from onpurpose.core.policy import RiskLevel
 from onpurpose.core.text import fold
 
@@ -131,8 +132,8 @@ def _level(score: int) -> RiskLevel:
 def _shows(sign: Sign, facts: Facts, amount_keys: frozenset[str]) -> Answer:
     if sign.amount:
         _, high, trouble = facts.amounts(amount_keys)
-        return None if trouble else high >= sign.amount
-    folded = facts.folded()
-    if folded is UNREAD:
+        return None if trouble else exact(high) >= sign.amount
+    folded = facts.haystack or facts.fold()
+    if folded is ANYTHING:
         return None
     return any(_FOLDED[text] in folded for text in sign.texts)
