@@ -121,7 +121,7 @@ def _amount(operator: Operator) -> ConditionReader:
         if limit is None:
             return None
         if limit < 0:
-            cure = f"magnitudes are compared, so write `{name}: {abs(limit)}`"
+            cure = f"magnitudes are compared, so write `{name}: {report.written(node).lstrip('-')}`"
             report.on(node, "out-of-range", f"`{name}` must not be negative", cure)
             return None
         return Amount(operator, limit)

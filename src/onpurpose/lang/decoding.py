@@ -37,6 +37,8 @@ def decode(text: bytes | str, report: Report, limit: int) -> Generator[None, Non
     for start in range(0, len(decoded), _CHUNK):
         for found in _REFUSED.finditer(decoded, start, min(start + _CHUNK, len(decoded))):
             clean = False
+            if report.full:
+                break
             _refuse(found, report)
         yield
     return decoded if clean else _REFUSED.sub(PLACEHOLDER, decoded)

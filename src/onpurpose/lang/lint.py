@@ -50,7 +50,7 @@ def _warning(span: Span, code: str, message: str, cure: str) -> Problem:
 
 
 def _with_excerpts(found: Iterable[Problem], text: str) -> list[Problem]:
-    lines = re.split(r"\r\n|\r|\n", text)
+    lines = re.split(r"\r\n|\r|\n", text.removeprefix("\ufeff"))
     return [
         Problem(
             span=warning.span,

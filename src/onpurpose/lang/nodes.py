@@ -166,12 +166,13 @@ class _Composer:
         return False
 
     def _document_start(self, event: Any) -> bool:
-        place, _ = self._report.token(event.start_mark)
         if event.version or event.tags:
+            place, _ = self._report.token(event.start_mark)
             self._report.on(place, "directive", "directives are not allowed", "remove the line")
         self._documents += 1
         if self._documents == 1:
             return True
+        place, _ = self._report.token(event.start_mark)
         cure = "keep one document to a file"
         self._report.on(place, "several-documents", "a second document begins here", cure)
         self._report.cut_short = True

@@ -142,11 +142,12 @@ class _Reader:
             shapes.expected(node, self._report, name, "a list of rules", cure)
             return
         rules = self._rules.setdefault(outcome, [])
-        for index, child in enumerate(node.children):
-            rule = self._rule(child, outcome)
+        node.children.reverse()
+        while node.children:  # what was read is dropped at once: a large tree takes milliseconds to free
+            rule = self._rule(node.children.pop(), outcome)
             if rule is not None:
                 rules.append(rule)
-            if index % _STEP == 0:
+            if len(node.children) % _STEP == 0:
                 yield
 
     def _rule(self, node: Node, outcome: Outcome) -> Rule | None:
