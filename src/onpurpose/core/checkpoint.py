@@ -106,7 +106,21 @@ class Anchor:
         return f"{self.log}:{self.n}:{self.hash.hex()}"
 
     @classmethod
-    def parse(body: bytes) -> Checkpoint:
+    def parse(cls, text: str) -> Anchor:
+        """The anchor that `str` wrote; `ValueError` for any other text."""
+        log, number, digest = text.strip().split(":")
+        anchor = cls(log=log, n=int(number), hash=bytes.fromhex(digest))
+        if str(anchor) != text.strip() or len(anchor.hash) != 32 or anchor.n < 1:
+            raise ValueError("an anchor is written `log:number:hash`")
+        return anchor
+
+
+def key_id(public_key: bytes) -> str:
+    """The id of an Ed25519 public key (raw, 32 bytes): 16 hex digits."""
+    return hashlib.sha256(public_key).hexdigest()[:16]
+
+
+def parse(body: bytes) -> Checkpoint:
     """The checkpoint with exactly this body; `ValueError` when it is no checkpoint's canonical JSON."""
     value = orjson.loads(body)
     if not isinstance(value, dict) or {name: type(item) for name, item in value.items()} != _FIELDS:
