@@ -18,7 +18,7 @@ _MAX_DECODINGS = 8
 _FILE_URL = re.compile(r"file:(?://(?:localhost)?)?(/(?!/).*)", re.IGNORECASE | re.DOTALL)
 _DOOR_NAMES = frozenset({"root", "cwd", "fd"})
 _DOOR_DEPTH = 5
-_TO_DOORS = ("/proc/", "/dev/fd")
+_SPECIAL = re.compile(r"/[/.]|/\Z|^/(?:proc|dev)/|[%$`\\\0]")
 _DOORS = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?(?:root|cwd|fd)|/dev/fd")
 
 
@@ -39,12 +39,12 @@ class Reading(NamedTuple):
 
 def read_path(text: str, cwd: object = None) -> Reading | None:
     """The path that the text means, relative ones from `cwd`; `None` where that cannot be told."""
+    if text[:1] == "/" and text.islower() and text.isascii() and not _SPECIAL.search(text):
+        return Reading(text, (text,))  # already in normal form, and all readers agree
     located = _located(text, cwd)
     strict = None if located is None else normal(located)
     if located is None or strict is None:
         return None
-    if located.isascii() and "%" not in located and located == located.lower():
-        return Reading(strict, (strict,))
     # Some resolve `..` before they decode, some after.
     loose = [None if form is None else normal(form) for form in (loosened(located), loosened(strict))]
     return None if None in loose else Reading(strict, tuple(form for form in loose if form is not None))
@@ -52,8 +52,6 @@ def read_path(text: str, cwd: object = None) -> Reading | None:
 
 def normal(path: str) -> str | None:
     """The absolute path with `.`, `..` and `//` resolved as text; `None` if it passes a door of Linux."""
-    if "//" not in path and "/." not in path and path[-1] != "/" and not path.startswith(_TO_DOORS):
-        return path
     kept: list[str] = []
     for part in path.split("/"):
         if part == "..":
