@@ -16,8 +16,8 @@ from onpurpose.app.masking import Masking
 from onpurpose.app.policies import NOTHING, Policies, State
 from onpurpose.core.call import Call, Identity
 from onpurpose.core.canonical import digest
-from onpurpose.core.decide import NO_POLICY, decide_on, denial, read_facts
-from onpurpose.core.decision import Code, Decision
+from onpurpose.core.decide import decide_on, read_facts
+from onpurpose.core.decision import NO_POLICY, Code, Decision, denial
 from onpurpose.core.facts import Facts, Malformed
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.record import Receipt, Record

@@ -14,8 +14,7 @@ from typing import TypeVar
 import orjson
 
 from onpurpose.core.compile import CompiledPolicy, compile_policy, compile_steps
-from onpurpose.core.decide import denial
-from onpurpose.core.decision import Code, Decision
+from onpurpose.core.decision import Code, Decision, denial
 from onpurpose.core.policy import Policy
 from onpurpose.core.span import PolicyError
 from onpurpose.core.values import plain

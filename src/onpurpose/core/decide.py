@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from onpurpose.core.call import MAX_NAME, Call, Identity
 from onpurpose.core.compile import CompiledPolicy, Plan, Step
-from onpurpose.core.decision import Code, Decision, Reason
+from onpurpose.core.decision import NO_POLICY, Code, Decision, Reason, denial
 from onpurpose.core.facts import Answer, Facts, Malformed
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.policy import Rule
@@ -17,13 +17,7 @@ _NO_LABELS = (None, None, None, None)
 _ALLOW, _DENY = Outcome.ALLOW, Outcome.DENY
 
 
-def denial(code: Code, message: str) -> Decision:
-    """A denial for one reason that no rule gave."""
-    return Decision(_DENY, (Reason(code=code, outcome=_DENY, message=message),))
-
-
 NO_RULE = denial(Code.NO_RULE_MATCHED, "no rule matches, and what no rule allows is denied")
-NO_POLICY = denial(Code.NO_POLICY, "no policy is in force for this call")
 
 
 def decide(policies: tuple[CompiledPolicy, ...], call: Call) -> Decision:

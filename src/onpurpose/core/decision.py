@@ -80,3 +80,11 @@ class Decision:
 
     def __repr__(self) -> str:
         return f"Decision({self.outcome!s}, {', '.join(str(reason.code) for reason in self.reasons)})"
+
+
+def denial(code: Code, message: str) -> Decision:
+    """A denial for one reason that no rule gave."""
+    return Decision(Outcome.DENY, (Reason(code=code, outcome=Outcome.DENY, message=message),))
+
+
+NO_POLICY = denial(Code.NO_POLICY, "no policy is in force for this call")
