@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from onpurpose.core.chain import MAX_FINDINGS, Kind, LogCheck
@@ -48,12 +48,15 @@ WRONG = [
 FIELDS = {"v": (), "log": str, "n": int, "at": int, "previous": (), "key": str, "count": int, "chain": str}
 
 
-@given(checkpoints(), st.sampled_from([*FIELDS, "closed", "heads"]), st.sampled_from(WRONG))
-def test_a_field_of_the_wrong_type_is_refused(checkpoint: Checkpoint, field: str, wrong: object) -> None:
-    kind = {**FIELDS, "closed": bool}.get(field, ())
-    assume(type(wrong) is not kind and not (field == "v" and wrong == 1 and wrong is not True))
+@pytest.mark.parametrize("field", [*FIELDS, "closed", "heads"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_field_of_the_wrong_type_is_refused(field: str, wrong: object) -> None:
+    if type(wrong) is {**FIELDS, "closed": bool}.get(field) or (field, wrong) == ("v", 1):
+        wrong = 2 if field == "v" else None
+    value = orjson.loads(statement(1, 1, GENESIS, {}).body())
+    assert parse(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).n == 1
     with pytest.raises(ValueError, match=r"."):
-        parse(orjson.dumps({**orjson.loads(checkpoint.body()), field: wrong}, option=orjson.OPT_SORT_KEYS))
+        parse(orjson.dumps({**value, field: wrong}, option=orjson.OPT_SORT_KEYS))
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b"\xff", b'{"v":1}', b"null"])
@@ -84,7 +87,7 @@ def test_heads_compare_by_where_they_stand() -> None:
     assert repr(Stored(3, "a", 1, b"", b"")) == "Stored(3 a:1)"
 
 
-# A log made by hand, signed by a key of which every signature is the message's own end.
+# A log made by hand, signed by a key whose signatures are the end of the message.
 
 KEY = b"k" * 32
 CHAIN, OTHER = "a" * 32, "b" * 32
@@ -157,7 +160,7 @@ def test_without_a_public_key_the_rest_is_still_checked() -> None:
         (lambda previous, log: signed(statement(2, 3, GENESIS, {CHAIN: head(log[2])})), Kind.CHECKPOINT),
         (lambda previous, log: signed(statement(2, 3, previous, {CHAIN: head(log[2])}, log="d" * 32)), Kind.CHECKPOINT),
         (lambda previous, log: signed(statement(3, 3, previous, {CHAIN: head(log[2])}), 2), Kind.REORDERED),
-        (lambda previous, log: Signed(n=2, body=b"{}", signature=b"{}"[-8:]), Kind.CHECKPOINT),
+        (lambda previous, log: Signed(n=2, body=b"{}", signature=b"point.1\0{}"[-8:]), Kind.CHECKPOINT),
         (lambda previous, log: Signed(n=2, body=b"{}", signature=b"no"), Kind.CHECKPOINT),
         (lambda previous, log: signed(statement(2, 3, previous, {CHAIN: head(log[1])})), Kind.ADDED),
         (lambda previous, log: signed(statement(2, 3, previous, {CHAIN: Head(CHAIN, 3, b"x")})), Kind.CHANGED),

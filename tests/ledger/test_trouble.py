@@ -313,3 +313,51 @@ def test_an_sqlite_that_fails_in_the_middle_leaves_no_gap(log: Log) -> None:
             other.close()
     assert log.numbers() == [0, 2, 4]
     assert log.verify().findings == ()
+
+
+def test_an_anchor_that_cannot_be_written_shows_and_is_made_up_for(log: Log) -> None:
+    in_the_way = log.folder / "onpurpose.db.anchor.new"
+    in_the_way.mkdir()
+    with log.ledger() as ledger:
+        for number in range(3):
+            ledger.append(Record("decision", body(number))).result(30)
+    assert "anchor" in str(ledger.status()["last_error"])
+    assert log.kinds() == {Kind.ANCHOR}
+    in_the_way.rmdir()
+    log.write(1)
+    assert log.verify().ok
+    assert log.anchor.exists()
+
+
+def test_an_anchor_that_is_damaged_keeps_the_log_from_being_written(log: Log) -> None:
+    log.write(1)
+    log.anchor.write_bytes(b"{")
+    with log.ledger() as ledger, pytest.raises(LedgerError, match="damaged"):
+        ledger.append(Record("decision", body(2))).result(30)
+
+
+def test_a_callback_that_raises_holds_up_nobody(log: Log) -> None:
+    def leave(_: object) -> None:
+        raise SystemExit
+
+    with log.ledger() as ledger:
+        with log.sql() as other:
+            ledger.append(Record("decision", body(0))).result(30)
+            other.execute("BEGIN IMMEDIATE")  # so that the next records are one group
+            futures = [ledger.append(Record("decision", body(number))) for number in range(1, 5)]
+            for future in futures[:3]:
+                future.add_done_callback(leave)
+            other.execute("ROLLBACK")
+        assert [future.result(30).seq for future in futures] == [3, 4, 5, 6]
+        assert ledger.append(Record("decision", body(5))).result(30).seq == 7
+
+
+def test_more_bytes_than_one_commit_should_hold_take_several(log: Log) -> None:
+    large = Record("decision", b'"' + b"x" * 3_000_000 + b'"')
+    with log.ledger() as ledger:
+        futures = [ledger.append(large) for _ in range(12)]
+        assert [future.result(30).seq for future in futures] == list(range(2, 14))
+        status = ledger.status()
+    assert isinstance(status["commits"], int)
+    assert status["commits"] >= 4
+    assert log.verify().ok

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import threading
 from pathlib import Path
@@ -26,8 +27,8 @@ class KeyFile:
     """
 
     def __init__(self, path: str | os.PathLike[str], public_path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
-        self._public_path = Path(public_path)
+        self._path = Path(path).absolute()
+        self._public_path = Path(public_path).absolute()
         self._lock = threading.Lock()
         self._key: Ed25519PrivateKey | None = None
         self._public = b""
@@ -130,7 +131,7 @@ def _read_private(path: Path) -> Ed25519PrivateKey:
 
 def _create(path: Path, content: bytes, mode: int) -> None:
     """Write a new file in one step, durably; when another process was first, its file stays."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    scratch = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

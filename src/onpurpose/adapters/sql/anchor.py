@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
 
 import orjson
@@ -34,9 +33,12 @@ def read_anchor(path: Path) -> Signed | None:
 
 
 def write_anchor(path: Path, newest: Signed) -> None:
-    """Replace the file in one step, durably. Raises `OSError`; then the old file stands."""
+    """Replace the file in one step, durably. Raises `OSError`; then the old file stands.
+
+    Whoever calls holds the log's write lock, so that one name for the new file is enough.
+    """
     text = orjson.dumps({"n": newest.n, "body": newest.body.decode(), "signature": newest.signature.hex()})
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    scratch = path.with_name(path.name + ".new")
     try:
         with scratch.open("wb") as file:
             file.write(text + b"\n")

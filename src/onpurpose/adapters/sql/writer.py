@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 import time
 import weakref
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from onpurpose.adapters.sql.keeper import Keeper
 from onpurpose.adapters.sql.store import Store
@@ -210,7 +213,7 @@ class SqliteLedger:
             except Exception as error:  # whatever it is, whoever waits must be told
                 self._fail(group, error)
             else:
-                _settle(group, receipts)
+                _tell(zip((future.set_result for future, _ in group), receipts, strict=True))
         with self._lock:
             self._count -= len(part)
             self._bytes -= size
@@ -225,11 +228,8 @@ class SqliteLedger:
         return receipts
 
     def _fail(self, group: list[_Item], error: Exception) -> None:
-        self._last_error = str(error)
-        for future, _ in group:
-            told = LedgerError(self._last_error)
-            told.__cause__ = error
-            future.set_exception(told)
+        self._last_error = message = str(error)
+        _tell((future.set_exception, _because(message, error)) for future, _ in group)
 
     def _anchor(self) -> None:
         try:
@@ -265,9 +265,21 @@ def _part(group: list[_Item], at: int) -> list[_Item]:
     return group[at:end]
 
 
-def _settle(group: list[_Item], receipts: list[Receipt]) -> None:
-    for (future, _), receipt in zip(group, receipts, strict=True):
-        future.set_result(receipt)
+def _because(message: str, error: Exception) -> LedgerError:
+    """An error of its own for each that waits: several threads raise them at once."""
+    told = LedgerError(message)
+    told.__cause__ = error
+    return told
+
+
+def _tell(outcomes: Iterable[tuple[Callable[[Any], None], Any]]) -> None:
+    """Complete the futures one after another, whatever their callbacks raise: nobody must wait forever."""
+    remaining, done = iter(outcomes), False
+    while not done:
+        with contextlib.suppress(BaseException):
+            for tell, outcome in remaining:
+                tell(outcome)
+            done = True
 
 
 def _before_fork() -> None:
