@@ -150,7 +150,7 @@ class Gate:
         decision_id = self._new_id(at)
         if self._ledger is None:
             return Pending(self, call, decision, decision_id, None, None)
-        policies = orjson.Fragment(b"[" + b",".join([state.written for state in states]) + b"]")
+        policies = states[0].alone if len(states) == 1 else _written(states)
         seal: str | None = None
         try:
             if facts is None:
@@ -203,7 +203,11 @@ def _decide(states: tuple[State, ...], call: Call, facts: Facts) -> Decision:
 
 def _mapping(context: object) -> Mapping[str, object] | None:
     """The context if it can be asked; a malformed one chooses no policy, and `read_facts` denies it."""
-    return context if isinstance(context, Mapping) else None
+    return context if type(context) is dict or isinstance(context, Mapping) else None
+
+
+def _written(states: tuple[State, ...]) -> orjson.Fragment:
+    return orjson.Fragment(b"[" + b",".join([state.written for state in states]) + b"]")
 
 
 def _record_unreadable(decision_id: str, at: int, call: Call, decision: Decision, policies: orjson.Fragment) -> Record:

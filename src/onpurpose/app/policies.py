@@ -40,9 +40,12 @@ def run(steps: Generator[None, None, T], pace: Callable[[], None]) -> T:
 
 
 class State:
-    """What one source has in force at one moment: replaced as a whole, never changed."""
+    """What one source has in force at one moment: replaced as a whole, never changed.
 
-    __slots__ = ("digest", "policies", "refusal", "written")
+    `written` is its JSON in records, `alone` the list of it alone.
+    """
+
+    __slots__ = ("alone", "digest", "policies", "refusal", "written")
 
     def __init__(self, source: str, compiled: CompiledPolicy | None, trouble: str = "", failed: str = "") -> None:
         self.policies = () if compiled is None else (compiled,)
@@ -54,6 +57,7 @@ class State:
         if failed:
             fields["reload_failed"] = failed
         self.written = orjson.dumps(fields)
+        self.alone = orjson.Fragment(b"[" + self.written + b"]")
 
 
 class Held:
@@ -151,6 +155,11 @@ class Choice:
         self.held = held
         self._agents, self._environments, self._tenants = agents, environments, tenants
 
+    @property
+    def suits_all(self) -> bool:
+        """Whether the policy counts for every call."""
+        return not (self._agents or self._environments or self._tenants)
+
     def suits(self, agent_id: str, context: Mapping[str, object]) -> bool | None:
         """Whether the policy counts for the call; unknown where the context does not tell."""
         answers = (
@@ -179,11 +188,13 @@ class Policies:
         self._sources = sources
         self._by_path: dict[str, Held] = {}
         self._choices: tuple[Choice, ...] = ()
+        self._only: Held | Fixed | None = None
         self._index: Index | None = None
 
     def use(self, *choices: Choice) -> None:
         """From now on choose among these, the first that suits."""
         self._choices = choices
+        self._only = choices[0].held if len(choices) == 1 and choices[0].suits_all else None
 
     def use_index(self, source: PolicySource) -> None:
         """From now on choose by this index, and follow its changes."""
@@ -203,6 +214,8 @@ class Policies:
         """What is in force for a call. More than one where the context does not tell which: the strictest decides."""
         if path is not None:
             return (self.held(path).state,)
+        if self._only is not None:
+            return (self._only.state,)
         found: list[State] = []
         for choice in self._choices:
             suits = choice.suits(agent_id, context or {})

@@ -1,8 +1,9 @@
 """The canonical form of a call, and its digest: equal values written differently are equal.
 
-The form is JSON in UTF-8, keys sorted by code point, no white space, numbers by value: a whole
-number as an integer (`1`, `1.0` and `Decimal("1.00")` are one), others in their shortest decimal
-form. What JSON lacks (bytes, infinities, huge numbers, objects) is written as `!kind:...`, which is
+The form is a JSON array of agent, capability, payload, identity (user and sorted groups), purpose,
+data source, environment, role and tenant, in UTF-8, keys sorted by code point, no white space,
+numbers by value: a whole number as an integer (`1`, `1.0` and `Decimal("1.00")` are one), others in
+their shortest decimal form. What JSON lacks (bytes, infinities, huge numbers, objects) is written as `!kind:...`, which is
 no JSON, so that no payload of plain JSON can pass for it.
 """
 
@@ -21,7 +22,6 @@ from onpurpose.core.numbers import as_number
 from onpurpose.core.values import plain
 
 _INT64 = 1 << 63
-_CONTEXT = ("environment", "user_role", "tenant")
 
 
 def digest(call: Call, facts: Facts) -> str:
@@ -31,21 +31,19 @@ def digest(call: Call, facts: Facts) -> str:
 
 def canonical(call: Call, facts: Facts) -> bytes:
     """The canonical form of a call whose facts could be read."""
-    identity = call.identity
-    fields: dict[str, object] = {
-        "agent": call.agent_id,
-        "capability": call.capability,
-        "data_source": call.data_source_id,
-        "identity": None if identity is None else [identity.user_id, sorted(identity.groups)],
-        "purpose": call.purpose_id,
-    }
-    direct = facts.direct
-    context = call.policy_context or {}
-    for key in _CONTEXT:
-        value = fields[key] = context.get(key)
-        direct = direct and (value is None or type(value) is str)
-    fields["payload"] = call.payload
-    if direct:
+    identity, context = call.identity, call.policy_context or {}
+    fields = [
+        call.agent_id,
+        call.capability,
+        call.payload,
+        None if identity is None else [identity.user_id, sorted(identity.groups)],
+        call.purpose_id,
+        call.data_source_id,
+        context.get("environment"),
+        context.get("user_role"),
+        context.get("tenant"),
+    ]
+    if facts.direct and all(value is None or type(value) is str for value in fields[-3:]):
         try:
             return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
         except orjson.JSONEncodeError:  # a lone surrogate in what the application vouches for

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import orjson
+
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.span import Span
 
@@ -76,7 +78,7 @@ class Decision:
     def __init__(self, outcome: Outcome, reasons: tuple[Reason, ...]) -> None:
         self.outcome = outcome
         self.reasons = reasons
-        self.written = b""
+        self.written: orjson.Fragment | None = None
 
     def __repr__(self) -> str:
         return f"Decision({self.outcome!s}, {', '.join(str(reason.code) for reason in self.reasons)})"

@@ -46,7 +46,7 @@ def record_decision(  # noqa: PLR0913, PLR0917  these are the record's fields
             "payload": payload,
             "digest": digest,
             "outcome": _NAMES[decision.outcome],
-            "reasons": orjson.Fragment(decision.written or _write(decision)),
+            "reasons": decision.written or _write(decision),
             "policies": policies,
         }
     )
@@ -56,10 +56,10 @@ def record_decision(  # noqa: PLR0913, PLR0917  these are the record's fields
 _NAMES = ("allow", "warn", "require_approval", "deny")
 
 
-def _write(decision: Decision) -> bytes:
+def _write(decision: Decision) -> orjson.Fragment:
     """The reasons as JSON, remembered with the decision: most calls share one that a rule made."""
-    decision.written = orjson.dumps([_reason(reason) for reason in decision.reasons])
-    return decision.written
+    decision.written = written = orjson.Fragment(orjson.dumps([_reason(reason) for reason in decision.reasons]))
+    return written
 
 
 def _reason(reason: Reason) -> dict[str, object]:
