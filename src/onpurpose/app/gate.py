@@ -20,7 +20,7 @@ from onpurpose.core.decide import decide_on, read_facts
 from onpurpose.core.decision import NO_POLICY, Code, Decision, denial
 from onpurpose.core.facts import Facts, Malformed
 from onpurpose.core.outcome import Outcome
-from onpurpose.core.record import Receipt, Record
+from onpurpose.core.record import MAX_BODY, Receipt, Record
 from onpurpose.core.recorded import record_decision
 from onpurpose.core.result import Result
 from onpurpose.ports import Clock, Ledger
@@ -63,6 +63,8 @@ class Pending:
         return Result(self.call, self.decision, self.decision_id, self.digest, receipt)
 
     def _unrecorded(self, receipt: Future[Receipt], error: Exception) -> Result:
+        if receipt.done() and not receipt.cancelled() and receipt.exception() is None:  # in the last moment
+            return Result(self.call, self.decision, self.decision_id, self.digest, receipt.result())
         late = isinstance(error, Late) and not receipt.done()
         self._gate.lost(self, late=late and not receipt.cancel())
         why = "did not become durable in time" if late else f"could not be written: {error}"
@@ -163,7 +165,10 @@ class Gate:
         except Exception:
             decision = self._failed("a call could not be recorded as it is")
             record = _record_unreadable(decision_id, at, call, decision, policies)
-        return Pending(self, call, decision, decision_id, seal, self._ledger.append(record))
+        if len(record.body) > MAX_BODY:
+            decision = denial(Code.MALFORMED_CALL, "the call is longer than a record may be")
+            record = _record_unreadable(decision_id, at, call, decision, policies)
+        return Pending(self, call, decision, decision_id, seal, _append(self._ledger, record))
 
     def _failed(self, what: str) -> Decision:
         self._failures += 1
@@ -176,7 +181,7 @@ class Gate:
         log.error("decision %s is not durable in the log; it is denied", pending.decision_id)
         if late and self._ledger is not None:
             body = {"v": 1, "kind": "decision.withdrawn", "id": pending.decision_id, "at": self._clock.now()}
-            self._ledger.append(Record("decision.withdrawn", orjson.dumps(body)))
+            _append(self._ledger, Record("decision.withdrawn", orjson.dumps(body)))
 
     def refresh(self, pace: Callable[[], None] = lambda: None) -> None:
         """Take up changed policies; `pace` is called every fraction of a millisecond of work."""
@@ -208,6 +213,16 @@ def _mapping(context: object) -> Mapping[str, object] | None:
 
 def _written(states: tuple[State, ...]) -> orjson.Fragment:
     return orjson.Fragment(b"[" + b",".join([state.written for state in states]) + b"]")
+
+
+def _append(ledger: Ledger, record: Record) -> Future[Receipt]:
+    """The record's future; a failed one of a ledger that breaks its promise never to raise."""
+    try:
+        return ledger.append(record)
+    except Exception as error:
+        broken: Future[Receipt] = Future()
+        broken.set_exception(error)
+        return broken
 
 
 def _record_unreadable(decision_id: str, at: int, call: Call, decision: Decision, policies: orjson.Fragment) -> Record:

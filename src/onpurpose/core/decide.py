@@ -13,6 +13,7 @@ from onpurpose.core.policy import Rule
 from onpurpose.core.risk import UNTOLD, assess
 from onpurpose.core.unknown import explain_unknown
 
+_NO_CAPABILITY = "the capability is not dotted segments of letters, digits, `_` and `-`"
 _NO_LABELS = (None, None, None, None)
 _ALLOW, _DENY = Outcome.ALLOW, Outcome.DENY
 
@@ -32,10 +33,11 @@ def decide(policies: tuple[CompiledPolicy, ...], call: Call) -> Decision:
 def read_facts(call: Call) -> Facts:
     """The call's facts. Raises `Malformed`, saying why, where the call cannot be read at all."""
     agent, context = call.agent_id, call.policy_context
+    capability: object = call.capability
     if not _is_name(agent) or not agent:
         raise Malformed("agent_id is no readable text of 1 to 512 characters")
-    if not isinstance(call.capability, str):
-        raise Malformed("the capability is no string")
+    if not isinstance(capability, str) or not capability.isascii():
+        raise Malformed(_NO_CAPABILITY)
     if not (context is None or type(context) is dict or isinstance(context, Mapping)):
         raise Malformed("policy_context is no mapping")
     labels = (call.task_context, call.risk_category, call.purpose_id, call.data_source_id)
@@ -71,7 +73,7 @@ def trace(compiled: CompiledPolicy, call: Call) -> tuple[tuple[Rule, Answer], ..
 def _judge(compiled: CompiledPolicy, call: Call, facts: Facts) -> Decision:
     plan = compiled.plan(call.capability)
     if plan is None:
-        return denial(Code.MALFORMED_CALL, "the capability is not dotted segments of letters, digits, `_` and `-`")
+        return denial(Code.MALFORMED_CALL, _NO_CAPABILITY)
     decided, unsure = _walk(plan, facts)
     if unsure:
         decision = _with_floors(decided, unsure, compiled, call, facts)

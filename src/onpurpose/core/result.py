@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onpurpose.core.call import Call
+from onpurpose.core.call import MAX_NAME, Call
 from onpurpose.core.decision import Decision, Reason
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.record import Receipt
@@ -13,8 +13,8 @@ class Result:
     """The answer to one call. Never changed once made.
 
     `decision_id` names the decision in the log, `receipt` is where its record stands there (`None`
-    where nothing was recorded), `digest` the SHA-256 (hex) of the call's canonical form (`None` for a
-    call that could not be read).
+    where nothing was recorded), `digest` the SHA-256 (hex) of the call's canonical form (`None` where
+    the call could not be read, or nothing is recorded).
     """
 
     __slots__ = ("call", "decision", "decision_id", "digest", "receipt")
@@ -45,7 +45,7 @@ class Result:
 
     def explain(self) -> str:
         """The decision for a person, in a few lines; safe to print whatever the call holds."""
-        lines = [f"{self.outcome}: {printable(str(self.call.capability))} by {printable(str(self.call.agent_id))}"]
+        lines = [f"{self.outcome}: {_shown(self.call.capability)} by {_shown(self.call.agent_id)}"]
         for reason in self.reasons:
             lines.extend(_lines(reason))
         if self.receipt is not None:
@@ -54,6 +54,11 @@ class Result:
 
     def __repr__(self) -> str:
         return f"Result({self.decision!r}, decision_id={self.decision_id!r})"
+
+
+def _shown(name: object) -> str:
+    """A name as the call gives it, which may be none, or longer than anyone reads."""
+    return printable(name[:MAX_NAME]) if isinstance(name, str) else "[unreadable]"
 
 
 def _lines(reason: Reason) -> list[str]:
