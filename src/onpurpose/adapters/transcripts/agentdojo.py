@@ -32,5 +32,5 @@ def calls(value: object, at: Span) -> Iterator[RecordedCall | Problem]:
         if not isinstance(function, str):
             yield problem(at, "no-name", "a call of the task has no `function`")
             continue
-        call = Call("replay", f"{suite}.{function}", entry.get("args"))
+        call = Call(f"{suite}-agent", f"{suite}.{function}", entry.get("args"))
         yield RecordedCall(call=call, at=at, session=session, label=label)
