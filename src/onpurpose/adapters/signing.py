@@ -57,7 +57,8 @@ class KeyFile:
             return self._key
 
     def _make(self) -> None:
-        if self._public_path.exists():
+        # In this order: another process may be making both just now, the key before its public half.
+        if self._public_path.exists() and not self._path.exists():
             raise LedgerError(
                 f"the signing key `{self._path}` is gone, its public half `{self._public_path}` is not\n"
                 "help: put the key back, or move the log and all its files away to begin a new one"
