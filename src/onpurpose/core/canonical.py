@@ -3,8 +3,8 @@
 The form is a JSON array of agent, capability, payload, identity (user and sorted groups), purpose,
 data source, environment, role and tenant, in UTF-8, keys sorted by code point, no white space,
 numbers by value: a whole number as an integer (`1`, `1.0` and `Decimal("1.00")` are one), others in
-their shortest decimal form. What JSON lacks (bytes, infinities, huge numbers, objects) is written as `!kind:...`, which is
-no JSON, so that no payload of plain JSON can pass for it.
+their shortest decimal form. What JSON lacks (bytes, infinities, huge numbers, objects) is written
+as `!kind:...`, which is no JSON, so that no payload of plain JSON can pass for it.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from onpurpose.core.policy import (
     Rule,
 )  # fmt: skip
 from onpurpose.core.values import plain
+from onpurpose.core.wording import describe
 
 Ask: TypeAlias = Callable[[Facts], Answer]
 
@@ -143,7 +144,8 @@ def _covers(pattern: tuple[str, ...], segments: list[str]) -> Answer:
 
 def _fired(rule: Rule) -> Reason:
     ref = RuleRef(outcome=rule.outcome, capability=rule.capability, span=rule.span)
-    return Reason(code=Code.RULE_MATCHED, outcome=rule.outcome, message=f"the {rule.outcome} rule matches", rule=ref)
+    message = f"the {rule.outcome} rule {describe(rule)} matches"
+    return Reason(code=Code.RULE_MATCHED, outcome=rule.outcome, message=message, rule=ref)
 
 
 # -- conditions

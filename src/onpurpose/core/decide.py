@@ -12,6 +12,7 @@ from onpurpose.core.outcome import Outcome
 from onpurpose.core.policy import Rule
 from onpurpose.core.risk import UNTOLD, assess
 from onpurpose.core.unknown import explain_unknown
+from onpurpose.core.wording import describe
 
 _NO_CAPABILITY = "the capability is not dotted segments of letters, digits, `_` and `-`"
 _NO_LABELS = (None, None, None, None)
@@ -126,7 +127,7 @@ def _unsure(step: Step, compiled: CompiledPolicy, call: Call, facts: Facts) -> R
     return Reason(
         code=Code.RULE_UNKNOWN,
         outcome=step.outcome,
-        message=f"whether the {step.outcome} rule matches cannot be told",
+        message=f"whether the {step.outcome} rule {describe(step.rule)} matches cannot be told",
         rule=step.decision.reasons[0].rule,
         unknown=explain_unknown(step, facts, compiled, call.capability),
     )

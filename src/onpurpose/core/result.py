@@ -63,8 +63,7 @@ def _shown(name: object) -> str:
 
 def _lines(reason: Reason) -> list[str]:
     rule = f"{reason.rule}: " if reason.rule else ""
-    named = f" (rule for `{reason.rule.capability}`)" if reason.rule else ""
-    lines = [f"  {reason.outcome}: {rule}{reason.message}{named}"]
+    lines = [f"  {reason.outcome}: {rule}{reason.message}"]
     for unknown in reason.unknown:
         lines.append(f"    unknown: {unknown.condition}: {printable(unknown.why)}")
         lines.append(f"    to settle it: {unknown.settle}")

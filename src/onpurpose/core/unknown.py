@@ -11,11 +11,11 @@ from onpurpose.core.policy import (
     Amount,
     Argument,
     CallerDepth,
-    Condition,
     Contains,
     ContextIs,
     PathPrefix,
-)  # fmt: skip
+)
+from onpurpose.core.wording import entry
 
 
 def explain_unknown(step: Step, facts: Facts, compiled: CompiledPolicy, capability: str) -> tuple[Unknown, ...]:
@@ -27,23 +27,6 @@ def explain_unknown(step: Step, facts: Facts, compiled: CompiledPolicy, capabili
         if ask(facts) is None:
             found.append(_EXPLAINERS[type(condition)](condition, facts, compiled))
     return tuple(found)
-
-
-def name_of(condition: Condition) -> str:
-    """The condition's key in a policy file."""
-    match condition:
-        case Contains():
-            return "contains"
-        case Amount():
-            return f"amount_{condition.operator}"
-        case PathPrefix():
-            return "path_prefix"
-        case ContextIs():
-            return condition.key.value
-        case CallerDepth():
-            return f"caller_depth_{condition.operator}"
-        case Argument():
-            return f"args.{'.'.join(condition.path)}"
 
 
 def _capability(rule: str, call: str) -> Unknown:
@@ -70,7 +53,7 @@ def _contains(condition: Contains, facts: Facts, _: CompiledPolicy) -> Unknown:
 def _amount(condition: Amount, facts: Facts, compiled: CompiledPolicy) -> Unknown:
     trouble = facts.amounts(compiled.amount_keys)[2]
     return Unknown(
-        condition=name_of(condition),
+        condition=entry(condition)[0],
         why=trouble or "the payload's amounts lie on both sides of the limit",
         settle=f"send one amount as a number, under one of {_listed(compiled.policy.amount_keys)}",
     )
@@ -97,7 +80,7 @@ def _context(condition: ContextIs, facts: Facts, _: CompiledPolicy) -> Unknown:
 
 def _depth(condition: CallerDepth, facts: Facts, _: CompiledPolicy) -> Unknown:
     return Unknown(
-        condition=name_of(condition),
+        condition=entry(condition)[0],
         why="policy_context.caller_depth is not given as a number",
         settle="pass policy_context={'caller_depth': 0} for a call that no agent made for another",
     )
@@ -106,7 +89,7 @@ def _depth(condition: CallerDepth, facts: Facts, _: CompiledPolicy) -> Unknown:
 def _argument(condition: Argument, facts: Facts, _: CompiledPolicy) -> Unknown:
     path = ".".join(condition.path)
     return Unknown(
-        condition=name_of(condition),
+        condition=entry(condition)[0],
         why=f"`{path}` is absent, of another type than the tests read, or holds values that disagree",
         settle=f"send `{path}` in the type that the rule tests",
     )
