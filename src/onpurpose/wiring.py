@@ -37,8 +37,9 @@ class Gate(road.Gate):
     """Decides calls in this process, and records each decision before its tool runs.
 
     `policy`: the path of a policy file, of a folder with an `index.yaml`, a `Policy`, or a mapping
-    from `agent:ID`, `environment:NAME`, `tenant:NAME` (joined by `,`) or `*` to one of them, tried in
-    its order. Without one, each call names its `policy_path`; a call without any is denied.
+    from `agent:ID`, `environment:NAME`, `tenant:NAME` (joined by `,`; two of one kind: either) or `*`
+    to a file or `Policy`, tried in its order. Without one, each call names its `policy_path`; a call
+    without any is denied.
 
     `audit`: the log's file (made at the first record), a `Ledger`, or `None` to record nothing.
     `audit_key`: the Ed25519 key that signs the log's checkpoints (made at first use); beside the log
@@ -159,11 +160,12 @@ def _choice(policies: Policies, key: str, policy: OnePolicy) -> Choice:
     wanted: dict[str, tuple[str, ...]] = {}
     for part in key.split(",") if key != "*" else ():
         name, colon, value = part.strip().partition(":")
+        value = value.strip()
         if name not in _SELECTORS or not colon or not value:
             raise ValueError(
                 f"{key!r} chooses no policy: write `agent:ID`, `environment:NAME`, `tenant:NAME`, joined by `,`, or `*`"
             )
-        wanted[_SELECTORS[name]] = (value,)
+        wanted[_SELECTORS[name]] = (*wanted.get(_SELECTORS[name], ()), value)
     return Choice(_held(policies, policy), **wanted)
 
 

@@ -43,7 +43,7 @@ class Beat:
 
     def __init__(self, method: Callable[[Callable[[], None]], None], seconds: float) -> None:
         self._method = weakref.WeakMethod(method)
-        self._seconds = seconds
+        self._seconds = min(seconds, threading.TIMEOUT_MAX)
         self._stopped = threading.Event()
         self._start()
         reference = weakref.ref(self)

@@ -27,5 +27,5 @@ class FileSource:
             return file.read(limit + 1)
 
     def sibling(self, name: str) -> FileSource:
-        """The file of that name in the same folder."""
-        return FileSource(self._path.with_name(name))
+        """The file of that name in the same folder, or in one below it."""
+        return FileSource(self._path.parent / name)

@@ -185,7 +185,11 @@ class Gate:
 
     def refresh(self, pace: Callable[[], None] = lambda: None) -> None:
         """Take up changed policies; `pace` is called every fraction of a millisecond of work."""
-        self._policies.refresh(pace)
+        try:
+            self._policies.refresh(pace)
+        except Exception:  # the watch goes on: a later text may mend it
+            self._failures += 1
+            log.exception("policies could not be refreshed; what is in force stays")
 
     def status(self) -> dict[str, object]:
         """What an operator asks first: policies in force and their problems, the log, what went wrong."""

@@ -60,6 +60,33 @@ class State:
         self.alone = orjson.Fragment(b"[" + self.written + b"]")
 
 
+class Watch:
+    """Tells when a text changed and then rested for one look at it.
+
+    Half a text, as an editor leaves it for a moment, can be a policy that allows more.
+    """
+
+    def __init__(self, source: PolicySource) -> None:
+        self._source = source
+        self._seen: object = None
+        self._taken: object = None  # also after the first load: what it read had not rested
+
+    def rested(self) -> bytes | None:
+        """The text, if it is to be taken up now. Raises `OSError` where there is none."""
+        try:
+            version = self._source.version()
+            due = version == self._seen and version != self._taken
+            self._seen = version
+            text = self._source.read(MAX_BYTES) if due else None
+            if text is None or self._source.version() != version:
+                return None
+        except OSError:  # whatever is there next is new, though it may look like what was there before
+            self._seen = self._taken = None
+            raise
+        self._taken = version
+        return text
+
+
 class Held:
     """One source of a policy and what it has in force."""
 
@@ -67,42 +94,31 @@ class Held:
         self.source = source
         self.problem: str | None = None
         self.state = State(source.name, None, "it was not read yet")
-        self._version: object = None
-        self._pending: object = None
+        self._watch = Watch(source)
         self._failed = ""
 
-    def load(self, pace: Callable[[], None] = lambda: None) -> None:
-        """Read the source now; in force afterwards is the new policy, or the last good one."""
+    def load(self) -> None:
+        """Read the source now, as it is."""
+        self._take_up(lambda: self.source.read(MAX_BYTES), lambda: None)
+
+    def refresh(self, pace: Callable[[], None]) -> None:
+        """Read the source again if it changed; in force afterwards is the new policy, or the last good one."""
+        self._take_up(self._watch.rested, pace)
+
+    def _take_up(self, read: Callable[[], bytes | None], pace: Callable[[], None]) -> None:
+        digest = _UNREADABLE
         try:
-            version = self.source.version()
-            text = self.source.read(MAX_BYTES)
+            text = read()
+            if text is None:
+                return
             digest = hashlib.sha256(text).hexdigest()
             if digest not in (self.state.digest, self._failed):
                 policy = run(parse_steps(text, self.source.name), pace)
                 self.state = State(self.source.name, run(compile_steps(policy), pace))
+            if digest != self._failed:
                 self._recovered()
-            elif digest == self.state.digest:
-                self._recovered()
-            self._version = version
-        except OSError as error:
-            self._refuse(f"{self.source.name}: {error.strerror or error}", "unreadable")
-        except PolicyError as error:
-            self._version = version
-            self._refuse(str(error), digest)
-
-    def refresh(self, pace: Callable[[], None]) -> None:
-        """Read the source again if its text changed and then rested for one look at it.
-
-        Half a text, as an editor leaves it for a moment, can be a policy that allows more.
-        """
-        try:
-            version = self.source.version()
-        except OSError as error:
-            self._refuse(f"{self.source.name}: {error.strerror or error}", "unreadable")
-            return
-        if version != self._version and version == self._pending:
-            self.load(pace)
-        self._pending = version
+        except (OSError, PolicyError) as error:
+            self._refuse(_problem(self.source, error), digest)
 
     def _recovered(self) -> None:
         if self.problem is not None:
@@ -190,11 +206,17 @@ class Policies:
         self._choices: tuple[Choice, ...] = ()
         self._only: Held | Fixed | None = None
         self._index: Index | None = None
+        self._otherwise: tuple[State, ...] = ()
 
     def use(self, *choices: Choice) -> None:
         """From now on choose among these, the first that suits."""
-        self._choices = choices
+        self._choices, self._otherwise = choices, ()
         self._only = choices[0].held if len(choices) == 1 and choices[0].suits_all else None
+
+    def use_none(self, source: str, problem: str) -> None:
+        """Until there is something to choose among, every call is denied for this problem of the source."""
+        if not self._choices:
+            self._otherwise = (State(source, None, problem.splitlines()[0]),)
 
     def use_index(self, source: PolicySource) -> None:
         """From now on choose by this index, and follow its changes."""
@@ -224,12 +246,12 @@ class Policies:
             if suits:
                 return tuple(found)
         # Perhaps none of them counts, and what no policy covers is denied.
-        return (*found, NOTHING) if found else ()
+        return (*found, NOTHING) if found else self._otherwise
 
     def refresh(self, pace: Callable[[], None] = lambda: None) -> None:
         """Take up every text that changed."""
         if self._index is not None:
-            self._index.refresh(pace)
+            self._index.refresh()
         for held in {id(h): h for h in [*self._by_path.values(), *(c.held for c in self._choices)]}.values():
             held.refresh(pace)
 
@@ -242,6 +264,13 @@ class Policies:
 
 NOTHING = State("no policy", None, "no policy covers the call")
 
+_UNREADABLE = "unreadable"
+"""In place of the digest of a text that could not be read at all."""
+
+
+def _problem(source: PolicySource, error: OSError | PolicyError) -> str:
+    return str(error) if isinstance(error, PolicyError) else f"{source.name}: {error.strerror or error}"
+
 
 class Index:
     """An index of policy files, read like a policy: the last good one stays in force."""
@@ -249,18 +278,25 @@ class Index:
     def __init__(self, source: PolicySource, policies: Policies) -> None:
         self._source = source
         self._policies = policies
+        self._watch = Watch(source)
         self._problem: str | None = None
-        self._version: object = None
-        self._pending: object = None
 
     def load(self) -> None:
-        """Read the index and the policies it names."""
+        """Read the index now, as it is, and the policies it names."""
+        self._take_up(lambda: self._source.read(MAX_BYTES))
+
+    def refresh(self) -> None:
+        """Read the index again if it changed."""
+        self._take_up(self._watch.rested)
+
+    def _take_up(self, read: Callable[[], bytes | None]) -> None:
         try:
-            self._version = self._source.version()
-            index = parse_index(self._source.read(MAX_BYTES), self._source.name)
+            text = read()
+            if text is None:
+                return
+            index = parse_index(text, self._source.name)
         except (OSError, PolicyError) as error:
-            self._problem = str(error)
-            log.error("the index %s was not loaded:\n%s", self._source.name, error)
+            self._refuse(_problem(self._source, error))
             return
         choices = []
         for entry in index.entries:
@@ -269,15 +305,12 @@ class Index:
         self._policies.use(*choices)
         self._problem = None
 
-    def refresh(self, pace: Callable[[], None]) -> None:
-        """Read the index again if it changed and then rested for one look at it."""
-        try:
-            version = self._source.version()
-        except OSError as error:
-            version = error.errno
-        if version != self._version and version == self._pending:
-            self.load()
-        self._pending = version
+    def _refuse(self, problem: str) -> None:
+        if problem == self._problem:
+            return
+        self._problem = problem
+        self._policies.use_none(self._source.name, problem)
+        log.error("the index %s was not loaded, the last good one stays in force:\n%s", self._source.name, problem)
 
     def status(self) -> dict[str, object]:
         """What is wrong with the index."""
