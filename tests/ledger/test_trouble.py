@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from onpurpose.core.chain import Kind
-from onpurpose.core.record import LedgerError, Record
+from onpurpose.core.record import LedgerError, Record, link
 from tests.ledger.log import Log, body
 
 needs_root = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can set this up")
@@ -361,3 +361,20 @@ def test_more_bytes_than_one_commit_should_hold_take_several(log: Log) -> None:
     assert isinstance(status["commits"], int)
     assert status["commits"] >= 4
     assert log.verify().ok
+
+
+def test_a_commit_that_failed_and_yet_arrived_leaves_a_whole_log(log: Log) -> None:
+    with log.ledger(busy_timeout=0.1) as ledger:
+        first = ledger.append(Record("decision", body(1))).result(30)
+        with log.sql() as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(LedgerError):
+                ledger.append(Record("decision", body(2))).result(30)
+            digest = link(first.hash, first.chain, 3, body(2))
+            other.execute("INSERT INTO records VALUES (3, 1, 3, ?, ?)", (digest, body(2)))
+            other.execute("COMMIT")
+        later = ledger.append(Record("decision", body(3))).result(30)
+    assert (later.chain != first.chain, later.seq) == (True, 2)
+    assert log.numbers() == [1, 2, 3]
+    report = log.verify()
+    assert (report.findings, report.uncovered, report.chains) == ((), 0, 2)
