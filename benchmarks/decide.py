@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 
 from common import CASES, CONTEXT, DENY, Case, Rule, Table, crowded, nanoseconds, policy_text, report, spread, target
-from peers import PEERS, Engine, closures
-
 from onpurpose import Call, parse_policy
 from onpurpose.core.compile import compile_policy
 from onpurpose.core.decide import decide
+from peers import PEERS, Engine, closures
 
 MANY = 10_000
 LIMIT_US, LIMIT_RATIO = 3.0, 2.0
@@ -32,10 +31,10 @@ ENGINES: dict[str, Callable[[Iterable[Rule]], Engine]] = {"onpurpose": onpurpose
 
 NOTES = {
     "plain closures": "dictionary and lambdas by hand, reading one key each: the bare limit, not a policy",
-    "cedarpy": "`like` sees one named attribute: no text at any depth, no folding, no `..`; two amounts are two attributes",
+    "cedarpy": "`like` sees one named attribute: nothing at any depth, no folding, no `..`",
     "pycasbin": "sees flat attributes that the caller hands over: nothing nested, no folding, no `..`",
     "regopy": "walks the payload, so depth and amounts are right; folding and `..` would be code of the author's own",
-    "capfence": "reads amounts and paths of the top level as they are: no magnitude, no components; text without folding",
+    "capfence": "reads the top level only, amounts without magnitude, paths without components, text without folding",
 }
 
 
@@ -84,8 +83,8 @@ def _one(name: str, build: Callable[[Iterable[Rule]], Engine]) -> tuple[list[str
     took_many = measure(many)
     wrong = [case.what for case in CASES if outcome(few, case) != case.expected]
     medians = statistics.median(took) / 1000, statistics.median(took_many) / 1000
-    cells = [_us(statistics.median(took)), _us(statistics.mean(took)), _us(statistics.median(took_many)),
-             _us(statistics.mean(took_many)), f"{medians[1] / medians[0]:.2f}", f"{loaded:.2f}", str(len(wrong))]  # fmt: skip
+    cells = [_us(of(values)) for values in (took, took_many) for of in (statistics.median, statistics.mean)]
+    cells += [f"{medians[1] / medians[0]:.2f}", f"{loaded:.2f}", str(len(wrong))]
     label = f"{name} {version(name)}" if name in PEERS else name
     del few, many
     gc.collect()
@@ -122,7 +121,7 @@ def _crowded() -> Table:
             continue
         nanos = nanoseconds(engine.ask, engine.request(CASES[0]), budget=0.2)
         rows.append([name, f"{nanos / 1000:,.0f}", f"{nanos / MANY:,.0f}"])
-    note = f"`{CASES[0].payload['command']}` goes past every rule before it is allowed; targets are for rules that are spread"
+    note = f"`{CASES[0].payload['command']}` goes past every rule before it is allowed; targets are for spread rules"
     return Table(f"{MANY:,} rules on one capability", ["", "us", "ns per rule"], rows, [note])
 
 

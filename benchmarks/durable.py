@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import CASES, CONTEXT, HERE, Table, percentile, policy_text, report, spread, target
-
 from onpurpose import Gate, parse_policy
 
 ROUNDS = 3
@@ -99,7 +98,7 @@ def ask_capfence(path: Path) -> Asked:
     system.load_policy(path.parent / "policy.yaml")
     runtime = ActionRuntime(system, ApprovalEngine(), AuditLogger(path.with_suffix(".db")))
     what = {"capability": CALL.capability, "payload": CALL.payload}
-    event = ActionEvent(actor="agent", action="execute", resource="shell", environment="production", risk="low", metadata=what)  # fmt: skip
+    event = ActionEvent("agent", "execute", "shell", CONTEXT["environment"], "low", what)
     return lambda: runtime.execute(event).authorized, lambda: None
 
 
@@ -171,9 +170,7 @@ async def coroutines(path: Path, count: int) -> Run:
 
 def _run(taken: list[list[int]], took: float) -> Run:
     all_of_them = sorted(nanos for mine in taken for nanos in mine)
-    return Run(
-        len(all_of_them) / took, percentile(all_of_them, 0.5) / 1000, percentile(all_of_them, 0.99) / 1000
-    )
+    return Run(len(all_of_them) / took, percentile(all_of_them, 0.5) / 1000, percentile(all_of_them, 0.99) / 1000)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from pathlib import Path
 
 from common import CASES, CONTEXT, HeadLedger, Table, policy_text, report, spread, target
 
@@ -40,7 +41,7 @@ def _loading() -> Table:
     both, held = statistics.median(seconds["both"]), traced["held"]
     notes = [
         f"target: 0.3 s: {both:.3f}, {target(both, 0.3)}; target: 20 MiB held: {held:.1f}, {target(held, 20)}",
-        f"{MANY:,} rules spread over capabilities, {len(policy_text(spread(MANY))) / 1024:,.0f} KiB of YAML; "
+        f"{MANY:,} rules spread over capabilities, {len(policy_text(spread(MANY))) / 1024:,.0f} KiB of YAML",
         f"median and best of {TRIES} fresh processes",
     ]
     return Table(f"Loading {MANY:,} rules, checked and compiled", ["", "median", "best"], rows, notes)
@@ -56,7 +57,9 @@ def _imports() -> Table:
             subprocess.run([sys.executable, "-c", line], check=True)
             took[name].append(1000 * (time.perf_counter() - start))
     bare = statistics.median(took["python alone"])
-    rows = [[name, f"{statistics.median(ms):.0f} ms", f"{statistics.median(ms) - bare:.0f} ms"] for name, ms in took.items()]
+    rows = [
+        [name, f"{statistics.median(ms):.0f} ms", f"{statistics.median(ms) - bare:.0f} ms"] for name, ms in took.items()
+    ]
     more = statistics.median(took["from onpurpose import Gate"]) - bare
     note = f"target: 100 ms beyond the interpreter's own start: {more:.0f}, {target(more, 100)}; medians of {2 * TRIES}"
     return Table("Import, in a fresh process", ["", "start to end", "beyond python"], rows, [note])
@@ -68,7 +71,7 @@ def _flat() -> Table:
     grew = measured[str(RSS_END)] - measured[str(RSS_OPEN)]
     notes = [
         f"target: flat; grew by {grew:.1f} MiB, {target(grew, 1)} (1 MiB is taken for flat)",
-        "`gate.evaluate` with digest, record and chain; the ledger keeps the last hash alone, so that what grows is ours",
+        "`gate.evaluate` with digest, record and chain; the ledger keeps the last hash alone: what grows is ours",
         "every payload differs, one call in ten names a capability that was never met and one in five cannot be told",
     ]
     return Table("Memory over a million decisions", ["", "resident"], rows, notes)
@@ -126,8 +129,8 @@ def flat() -> dict[str, float]:
 
 def resident() -> float:
     """The process's resident memory in MiB."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from common import ALLOW, ASK, CONTEXT, DENY, Case, Rule, policy_text
+from common import ALLOW, ASK, CONTEXT, DENY, HERE, Case, Rule, policy_text
 
 AMOUNT_KEYS = ("amount", "total", "value", "price", "cost", "sum", "quantity")
-PATH_KEYS = ("path", "paths", "file", "files", "filename", "directory", "dir", "root", "target", "source", "destination")
+PATH_KEYS = ("path", "file", "filename", "directory", "dir", "root", "target", "source", "destination", "src", "dst")
 
 
 @dataclass
@@ -113,18 +113,7 @@ def _cedar(rule: Rule) -> str:
 # It knows allow and deny only, so each section is asked for a hit, strictest first. Its index of rows
 # (`FastEnforcer`) needs two keys and keeps no order: capability and section serve.
 
-CASBIN_MODEL = """
-[request_definition]
-r = capability, outcome, command, amount, path
-[policy_definition]
-p = capability, outcome, contains, over, at_most, under
-[policy_effect]
-e = some(where (p.eft == allow))
-[matchers]
-m = r.capability == p.capability && r.outcome == p.outcome && (p.contains == "" || p.contains in r.command) \
- && (p.over == "" || abs(r.amount) > float(p.over)) && (p.at_most == "" || abs(r.amount) <= float(p.at_most)) \
- && (p.under == "" || keyMatch(r.path, p.under))
-"""
+CASBIN_MODEL = HERE / "casbin.conf"
 
 
 def casbin(rules: Iterable[Rule]) -> Engine:
@@ -132,7 +121,7 @@ def casbin(rules: Iterable[Rule]) -> Engine:
     from casbin.model import FastModel
 
     model = FastModel([0, 1])
-    model.load_model_from_text(CASBIN_MODEL)
+    model.load_model(str(CASBIN_MODEL))
     enforcer = FastEnforcer(model, cache_key_order=[0, 1])
     for name, function in (("float", float), ("abs", abs)):
         enforcer.add_function(name, function)
@@ -164,28 +153,7 @@ def _casbin_request(case: Case) -> tuple[Any, ...]:
 
 # -- Rego: the rules are data by capability, one module reads them; built once into a bundle
 
-REGO = """
-package gate
-import rego.v1
-
-texts contains t if { walk(input.payload, [_, t]); is_string(t) }
-under(keys) := [v | walk(input.payload, [p, v]); count(p) > 0; lower(p[count(p) - 1]) in keys]
-amounts contains abs(v) if { some v in under(data.amount_keys); is_number(v) }
-amounts contains abs(to_number(replace(v, ",", ""))) if { some v in under(data.amount_keys); is_string(v) }
-
-holds(r) if r.test == ""
-holds(r) if { r.test == "contains"; some t in texts; contains(t, r.value) }
-holds(r) if { r.test == "amount_gt"; some a in amounts; a > r.value }
-holds(r) if { r.test == "amount_lte"; count(amounts) > 0; every a in amounts { a <= r.value } }
-holds(r) if { r.test == "path_prefix"; some p in under(data.path_keys); p == r.value }
-holds(r) if { r.test == "path_prefix"; some p in under(data.path_keys); startswith(p, concat("", [r.value, "/"])) }
-
-fired contains r.outcome if { some r in data.rules[input.capability]; holds(r) }
-outcome := "deny" if "deny" in fired
-else := "require_approval" if "require_approval" in fired
-else := "allow" if "allow" in fired
-else := "deny"
-"""
+REGO = HERE / "gate.rego"
 
 
 def rego(rules: Iterable[Rule]) -> Engine:
@@ -195,7 +163,7 @@ def rego(rules: Iterable[Rule]) -> Engine:
     for rule in rules:
         index.setdefault(rule.capability, []).append(rule._asdict())
     interpreter = Interpreter()
-    interpreter.add_module("gate", REGO)
+    interpreter.add_module("gate", REGO.read_text())
     interpreter.add_data({"rules": index, "amount_keys": AMOUNT_KEYS, "path_keys": PATH_KEYS})
     bundle = interpreter.build("outcome=data.gate.outcome", ["gate/outcome"])
 
