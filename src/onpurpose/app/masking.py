@@ -48,9 +48,6 @@ _CARD = re.compile(r"(?<![0-9])[0-9](?:[ -]?[0-9]){12,18}(?![0-9])")
 _CARD_HINT = r"[0-9](?:[ -]?[0-9]){12}"
 
 
-_SIMPLE = frozenset({str, bool})
-
-
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """What a kind of secret looks like in a text (RE2 syntax)."""
@@ -86,7 +83,7 @@ class Masking:
 
     def payload(self, payload: object, facts: Facts) -> object:
         """The payload as JSON can hold it, secrets masked; itself, where there is nothing to mask."""
-        if facts.direct and not (self._hint(facts.joined) or any(self.is_secret(key) for key in facts.keys)):
+        if facts.direct and not self._hint(facts.joined) and not self._any_secret(facts.keys):
             return payload
         return self.value(payload)
 
@@ -95,9 +92,16 @@ class Masking:
         if not context:
             return context
         for key, value in context.items():
-            if not (value is None or type(value) in _SIMPLE) or type(key) is not str or self.is_secret(key):
+            if type(key) is not str or (type(value) is not str and value is not None):
                 return self.value(context)
-        return context
+        return self.value(context) if self._any_secret(context) else context
+
+    def _any_secret(self, keys: Iterable[str]) -> bool:
+        known = self._secret
+        for key in keys:  # noqa: SIM110  a generator costs twice as much, on every call
+            if known.get(key, True) and self.is_secret(key):
+                return True
+        return False
 
     def value(self, value: object) -> object:
         """The value as JSON can hold it, secrets masked. The value's depth is bounded by the caller."""

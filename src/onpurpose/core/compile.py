@@ -52,17 +52,18 @@ Plan: TypeAlias = tuple[Step, ...]
 class CompiledPolicy:
     """A policy ready to be asked. Never changed once made, but for what it remembers of capabilities.
 
-    `plan` costs the same for eight rules and for ten thousand: one look-up, once a capability
-    was met, and work in proportion to the rules that name it before.
+    `plan` costs the same for eight rules and for ten thousand: one look-up, once a capability was
+    met. Before, the rules that may concern it are found by its name and compiled; most rules of a
+    large policy never are, which keeps loading it cheap and its memory small.
     """
 
-    __slots__ = ("_exact", "_patterns", "_plans", "_steps", "amount_keys", "path_keys", "policy")
+    __slots__ = ("_exact", "_patterns", "_plans", "_rules", "amount_keys", "path_keys", "policy")
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.amount_keys = frozenset(key.lower() for key in policy.amount_keys)
         self.path_keys = frozenset(key.lower() for key in policy.path_keys)
-        self._steps: list[tuple[Rule, tuple[Ask, ...]]] = []
+        self._rules = policy.rules
         self._exact: dict[str, list[int]] = {}
         self._patterns: list[tuple[tuple[str, ...], int]] = []
         self._plans: dict[str, Plan] = {}
@@ -82,22 +83,24 @@ class CompiledPolicy:
         folded = capability.lower().split(".")
         near = {index for n in range(1, len(folded) + 1) for index in self._exact.get(".".join(folded[:n]), ())}
         near.update(index for pattern, index in self._patterns if _covers(pattern, folded) is not False)
-        return tuple(self._step(index, capability) for index in sorted(near))
+        return tuple(self._step(self._rules[index], capability) for index in sorted(near))
 
-    def _step(self, index: int, capability: str) -> Step:
-        rule, asks = self._steps[index]
+    def _step(self, rule: Rule, capability: str) -> Step:
+        asks = tuple([_COMPILERS[type(condition)](condition, self) for condition in rule.conditions])
         sure = covers(rule.capability, capability) is True
         return Step(sure, asks, rule.outcome, Decision(rule.outcome, (_fired(rule),)), rule)
 
-    def add(self, rule: Rule) -> None:
-        """Take in the next rule; only `compile_steps` does so, before anyone else sees the policy."""
-        index = len(self._steps)
-        self._steps.append((rule, tuple(_COMPILERS[type(c)](c, self) for c in rule.conditions)))
+    def index(self, number: int) -> None:
+        """Take in rule `number`; only `compile_steps` does so, before anyone else sees the policy."""
+        rule = self._rules[number]
+        for condition in rule.conditions:
+            if type(condition) not in _COMPILERS:
+                raise TypeError(f"{type(condition).__name__} is no condition")
         folded = rule.capability.lower()
         if "*" in folded:
-            self._patterns.append((tuple(folded.split(".")), index))
+            self._patterns.append((tuple(folded.split(".")), number))
         else:
-            self._exact.setdefault(folded, []).append(index)
+            self._exact.setdefault(folded, []).append(number)
 
 
 def compile_policy(policy: Policy) -> CompiledPolicy:
@@ -114,9 +117,9 @@ def compile_policy(policy: Policy) -> CompiledPolicy:
 def compile_steps(policy: Policy) -> Generator[None, None, CompiledPolicy]:
     """The same in steps of a fraction of a millisecond, for a thread that lets others go between them."""
     compiled = CompiledPolicy(policy)
-    for number, rule in enumerate(policy.rules):
-        compiled.add(rule)
-        if number % 32 == 31:
+    for number in range(len(policy.rules)):
+        compiled.index(number)
+        if number % 256 == 255:
             yield
     return compiled
 
