@@ -79,9 +79,12 @@ def ask(judge: Judge, call: Call, policy_path: object = None) -> Result:
 async def ask_async(judge: Judge, call: Call, policy_path: object = None) -> Result:
     """The answer to the call, letting the event loop run while its record is written."""
     pending = judge.begin(call, policy_path)
-    if pending.receipt is not None and not pending.receipt.done():
-        await _done(pending.receipt, judge.patience)
-    return pending.finish(0)
+    try:
+        if pending.receipt is not None and not pending.receipt.done():
+            await _done(pending.receipt, judge.patience)
+    finally:  # also for a task that is cancelled: what nobody waits for is taken back
+        result = pending.finish(0)
+    return result
 
 
 def guard(
@@ -90,7 +93,8 @@ def guard(
     """A decorator: the function runs only if the gate permits it, its arguments by name as the payload.
 
     `fixed` are the call's other fields (`agent_id`, `task_context`, `policy_context`, ...); a field
-    given as a function without arguments is asked at every call, in the caller's context.
+    given as a function without arguments is asked at every call, in the caller's context. The
+    arguments are judged as they are at the call and not copied: `SafeTool` runs on a copy.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -138,7 +142,7 @@ def _by_name(signature: inspect.Signature, args: tuple[object, ...], kwargs: dic
     bound.apply_defaults()
     payload = dict(bound.arguments)
     for position, (name, parameter) in enumerate(signature.parameters.items()):
-        if parameter.kind is parameter.VAR_KEYWORD and not payload.keys() & payload[name].keys():
+        if parameter.kind is parameter.VAR_KEYWORD and not (payload.keys() - {name}) & payload[name].keys():
             payload.update(payload.pop(name))
         elif position == 0 and name in _RECEIVERS:
             del payload[name]
@@ -193,8 +197,8 @@ async def _done(receipt: Future[Receipt], patience: float) -> None:
     loop = asyncio.get_running_loop()
     bell = _bells.get(loop)
     if bell is None:
-        for closed in [known for known in _bells if known.is_closed()]:
-            del _bells[closed]
+        for closed in [known for known in list(_bells) if known.is_closed()]:  # other threads add theirs
+            _bells.pop(closed, None)
         bell = _bells[loop] = _Bell(loop)
     waiter: asyncio.Future[None] = loop.create_future()
     receipt.add_done_callback(lambda _: bell.ring(waiter))
@@ -203,5 +207,3 @@ async def _done(receipt: Future[Receipt], patience: float) -> None:
         await waiter
     finally:
         alarm.cancel()
-        if not receipt.done():
-            receipt.cancel()

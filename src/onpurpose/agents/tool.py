@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from onpurpose.agents.guard import Judge, ask, ask_async, enforce, make_call
+from onpurpose.core.call import Call
 from onpurpose.core.result import Result
+from onpurpose.core.values import OPAQUE
 
 R = TypeVar("R")
 
@@ -35,15 +37,14 @@ class SafeTool(Generic[R]):
         What is judged is what runs: a copy of the action, which nobody else can change meanwhile.
         `policy_context` is laid over the tool's own; `fields` replace the tool's other fields.
         """
-        action = copy.deepcopy(action)
+        action = _own(action)
         enforce(self._ask(action, policy_context, fields))
         return self._function(action)
 
     async def run_async(self, action: object, policy_context: Mapping[str, object] | None = None, **fields: Any) -> Any:
         """The same for a coroutine function, without holding up the event loop."""
-        action = copy.deepcopy(action)
-        call = make_call(self._capability, action, self._fields(policy_context, fields))
-        enforce(await ask_async(self._judge, call, self._policy_path))
+        action = _own(action)
+        enforce(await ask_async(self._judge, self._call(action, policy_context, fields), self._policy_path))
         outcome: Any = self._function(action)
         return await outcome
 
@@ -52,8 +53,10 @@ class SafeTool(Generic[R]):
         return self._ask(action, policy_context, fields)
 
     def _ask(self, action: object, policy_context: Mapping[str, object] | None, fields: dict[str, Any]) -> Result:
-        call = make_call(self._capability, action, self._fields(policy_context, fields))
-        return ask(self._judge, call, self._policy_path)
+        return ask(self._judge, self._call(action, policy_context, fields), self._policy_path)
+
+    def _call(self, action: object, policy_context: Mapping[str, object] | None, fields: dict[str, Any]) -> Call:
+        return make_call(self._capability, action, self._fields(policy_context, fields))
 
     def _fields(self, policy_context: Mapping[str, object] | None, fields: dict[str, Any]) -> dict[str, Any]:
         merged = {**self._fixed, **fields}
@@ -62,3 +65,11 @@ class SafeTool(Generic[R]):
             own = own() if callable(own) else own
             merged["policy_context"] = {**(own or {}), **policy_context}
         return merged
+
+
+def _own(action: object) -> object:
+    """A copy that nobody else can change; of what cannot be copied, something that no gate permits."""
+    try:
+        return copy.deepcopy(action)
+    except Exception:
+        return OPAQUE
