@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 import re2
@@ -24,9 +25,15 @@ SECRET_KEYS = (
     "password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "accesskey", "privatekey", "signingkey",
     "authorization", "cookie", "credential", "cardnumber", "cvv", "cvc", "otp", "mfacode", "ssn",
 )  # fmt: skip
-"""Keys whose values are masked: those that, in lower case and without punctuation, hold one of these."""
+"""Keys whose values are masked: those that, in lower case and without punctuation, hold one of these.
 
-_HARMLESS = re.compile(r"tokens$|^tokencount|tokenlimit$|passwordless")
+One of up to three characters counts at the start or end of a word alone (`class_name` holds no `ssn`).
+"""
+
+_SHORT = 3
+_COUNTS = re.compile(r"tokens$|^tokencount|tokenlimit$")
+_HUMP = re.compile(r"([a-z0-9])([A-Z])")
+_WORD = re.compile(r"[^\W_]+")
 _WORDS = "password|passwd|passphrase|pwd|secret|api[_-]?key|access[_-]?key|token"
 _PATTERNS = {
     "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
@@ -44,10 +51,13 @@ _PATTERNS = {
     ),
     "url password": r"(?i)\b[a-z][a-z0-9+.-]*://[^\s/:@]*:[^\s/@]+@",
 }
-_CARD = re.compile(r"(?<![0-9])[0-9](?:[ -]?[0-9]){12,18}(?![0-9])")
-_CARD_HINT = r"[0-9](?:[ -]?[0-9]){12}"
-
-
+# ISO/IEC 7812: 13 to 19 digits; payment networks begin with 2 to 6. A fraction's digits are none.
+_CARD = re.compile(r"(?<![0-9])(?<![0-9]\.)[2-6](?:[ -]?[0-9]){12,18}(?![0-9])")
+_CARD_HINT = r"[2-6](?:[ -]?[0-9]){12}"
+_GROUP = re.compile(r"[0-9]+")
+_MOST_GROUPS = 6
+_DOUBLED = str.maketrans("0123456789", "0246813579")  # the sum of the digits of the double
+_PASSES = 4
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """What a kind of secret looks like in a text (RE2 syntax)."""
@@ -57,18 +67,21 @@ class Pattern:
 
 
 class Masking:
-    """Masks payloads. Configure with further key fragments and patterns, or none of ours at all.
+    """Masks payloads. Configure with other key fragments, and further patterns.
 
     `keys` replace `SECRET_KEYS`; `patterns` are added to ours. Raises `ValueError` for an
-    expression that RE2 does not take.
+    expression that RE2 does not take, or that finds its secret in an empty text.
     """
 
     def __init__(self, keys: Iterable[str] = SECRET_KEYS, patterns: Iterable[Pattern] = ()) -> None:
-        self._keys = tuple(_bare(key) for key in keys)
-        if not all(self._keys):
+        bare = [_bare(key) for key in keys]
+        if not all(bare):
             raise ValueError("a masked key needs a letter or digit")
-        kinds = [Pattern(kind, text) for kind, text in _PATTERNS.items()]
-        kinds.extend(patterns)
+        self._long = tuple(key for key in bare if len(key) > _SHORT)
+        self._short = tuple(key for key in bare if len(key) <= _SHORT)
+        own = tuple(patterns)
+        self._apart = bool(own)  # theirs may be anchored: each text is looked at by itself
+        kinds = [*(Pattern(kind, text) for kind, text in _PATTERNS.items()), *own]
         try:
             self._kinds = [(pattern.kind, re2.compile(pattern.expression)) for pattern in kinds]
             hints = re2.Set.SearchSet()
@@ -77,15 +90,19 @@ class Masking:
             hints.Compile()
         except re2.error as error:
             raise ValueError(f"a masking pattern is no RE2 expression: {error}") from None
+        if any(expression.search("") for _, expression in self._kinds):
+            raise ValueError("a masking pattern matches an empty text")
         # One pass for all kinds: most texts hold no secret, and this is asked of every one of them.
         self._hint: Callable[[str], object] = hints.Match
         self._secret: dict[str, bool] = {}
 
     def payload(self, payload: object, facts: Facts) -> object:
         """The payload as JSON can hold it, secrets masked; itself, where there is nothing to mask."""
-        if facts.direct and not self._hint(facts.joined) and not self._any_secret(facts.keys):
-            return payload
-        return self.value(payload)
+        if not facts.direct or self._hint(facts.joined) or self._any_secret(facts.keys):
+            return self.value(payload)
+        if self._apart and any(map(self._hint, facts.texts)):
+            return self.value(payload)
+        return payload
 
     def context(self, context: Mapping[str, object] | None) -> object:
         """The policy context as JSON can hold it, what stands under secret keys masked."""
@@ -109,42 +126,59 @@ class Masking:
         if isinstance(value, str):
             return self.text(_valid(value))
         if isinstance(value, Mapping):
-            return {
-                (name := _valid(str(plain(key)))): MASK if self.is_secret(name) and _hides(item) else self.value(item)
-                for key, item in value.items()
-            }
+            return dict(self._entry(_valid(str(plain(key))), item) for key, item in value.items())
         if isinstance(value, list | tuple):
             return [self.value(item) for item in value]
         if isinstance(value, bytes):
             return f"[{len(value)} bytes]"
         return _json_number(value)
 
+    def _entry(self, key: str, item: object) -> tuple[str, object]:
+        return self.text(key), MASK if self.is_secret(key) and _hides(key, item) else self.value(item)
+
     def text(self, text: str) -> str:
         """The text with every secret in it replaced by `[masked: kind]`."""
-        if not self._hint(text):
-            return text
+        for _ in range(_PASSES):  # a mask may bare a secret that had no beginning of its own before
+            if not self._hint(text):
+                break
+            masked = self._masked(text)
+            if masked == text:
+                break
+            text = masked
+        return text
+
+    def _masked(self, text: str) -> str:
         for kind, expression in self._kinds:
-            text = expression.sub(f"[masked: {kind}]", text)
+            mask = f"[masked: {kind}]"
+            text = expression.sub(lambda _, mask=mask: mask, text)
         return _CARD.sub(_masked_card, text)
 
     def is_secret(self, key: str) -> bool:
         """Whether values under the key are masked."""
         known = self._secret.get(key)
         if known is None:
-            bare = _bare(key)
-            known = any(part in bare for part in self._keys) and not _HARMLESS.search(bare)
+            known = self._looks_secret(key)
             if len(self._secret) < 10_000:  # keys come from a model: remember only so many
                 self._secret[key] = known
         return known
+
+    def _looks_secret(self, key: str) -> bool:
+        bare = _bare(key).replace("passwordless", "")
+        if any(part in bare for part in self._long):
+            return True
+        words = _WORD.findall(_HUMP.sub(r"\1 \2", key).casefold())
+        return any(w.startswith(self._short) or w.endswith(self._short) for w in words) or self.text(key) != key
 
 
 def _bare(key: str) -> str:
     return "".join(char for char in key.casefold() if char.isalnum())
 
 
-def _hides(value: object) -> bool:
-    """Whether there is anything to hide: not for nothing, a yes or a no."""
-    return value is not None and value != "" and not isinstance(value, bool)
+def _hides(key: str, value: object) -> bool:
+    """Whether there is anything to hide: not for nothing, a yes or a no, a count of tokens."""
+    if isinstance(value, int | float | Decimal) and _COUNTS.search(_bare(key)):
+        return False
+    return not (value is None or isinstance(value, bool) or (isinstance(value, str) and not value))
 
 
 def _valid(text: str) -> str:
@@ -158,12 +192,25 @@ def _json_number(value: Any) -> object:
     if isinstance(value, int):
         return int(value) if -(1 << 63) <= value < 1 << 63 else f"[integer of {value.bit_length()} bits]"
     if isinstance(value, float):
-        return value if value - value == 0 else str(value)
+        return float(value) if isfinite(value) else str(float(value))
     return str(value) if isinstance(value, Decimal) else "[unreadable]"
 
 
 def _masked_card(match: re.Match[str]) -> str:
-    digits = [int(char) for char in match[0] if char.isdigit()]
-    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
-    luhn = (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0  # ISO/IEC 7812-1, annex B
-    return "[masked: card number]" if luhn else match[0]
+    """The digits with the card number among them masked: all of them, or some of their groups."""
+    text = match[0]
+    groups = list(_GROUP.finditer(text))
+    firsts, lasts = (groups, groups[::-1]) if len(groups) <= _MOST_GROUPS else (groups[:1], groups[-1:])
+    for first in firsts:
+        for last in lasts:
+            if _is_card(text[first.start() : last.end()]):
+                return f"{text[: first.start()]}[masked: card number]{text[last.end() :]}"
+    return text
+
+
+def _is_card(text: str) -> bool:
+    digits = text.replace(" ", "").replace("-", "")
+    if not 13 <= len(digits) <= 19 or digits[0] not in "23456":
+        return False
+    summed = digits[-1::-2] + digits[-2::-2].translate(_DOUBLED)
+    return sum(map(int, summed)) % 10 == 0  # ISO/IEC 7812-1, annex B
