@@ -20,6 +20,7 @@ Answer: TypeAlias = bool | None
 """Kleene's three values; `None` is unknown."""
 
 _MIN_INT, _MAX_INT = -(1 << 63), (1 << 63) - 1
+_JSON = frozenset({str, int, float, bool, type(None), dict, list})
 
 
 class Malformed(Exception):  # noqa: N818  the contract's word
@@ -145,7 +146,10 @@ class Facts:
 
     def _container(self, value: object) -> None:
         self._count()
-        self.direct = self.direct and type(value) in (dict, list)
+        if self.direct:  # whatever is taken for its text here, JSON may write in another way
+            kind = type(value)
+            items: Any = value.values() if kind is dict else value  # type: ignore[attr-defined]
+            self.direct = kind in (dict, list) and _JSON.issuperset(map(type, items))
 
     def _key(self, key: object) -> None:
         if isinstance(key, str):
