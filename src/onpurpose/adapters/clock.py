@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from itertools import count
+
+log = logging.getLogger("onpurpose")
+
+TURN_SECONDS = 0.0003
+"""How long work in the background keeps the interpreter, before others may have it."""
+
+BREATH_SECONDS = 0.00002
+"""How long it then rests; a thread that waits for the interpreter gets it at once."""
 
 
 class SystemClock:
@@ -64,10 +74,26 @@ def _beat(
         call = method()
         if call is None:
             return
-        call(_breathe)
+        collecting = gc.isenabled()
+        gc.disable()  # a full collection amid the work would hold up every thread; `Pace` does the small ones
+        try:
+            call(Pace())
+        except Exception:
+            log.exception("what is done every %s s failed, and is tried again", seconds)
+        finally:
+            if collecting:
+                gc.enable()
         del call
 
 
-def _breathe() -> None:
-    """Let other threads have the interpreter: it goes to one that waits for it."""
-    time.sleep(0.00005)
+class Pace:
+    """Called amid long work, lets other threads have the interpreter every `TURN_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    def __call__(self) -> None:
+        if time.perf_counter() - self._since > TURN_SECONDS:
+            gc.collect(0)
+            time.sleep(BREATH_SECONDS)
+            self._since = time.perf_counter()

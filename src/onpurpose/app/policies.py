@@ -27,6 +27,9 @@ log = logging.getLogger("onpurpose")
 
 T = TypeVar("T")
 
+_FREED = 256
+"""Rules of a replaced policy that are let go of between two breaths."""
+
 
 def run(steps: Generator[None, None, T], pace: Callable[[], None]) -> T:
     """Run the steps to their end, calling `pace` between them."""
@@ -114,7 +117,13 @@ class Held:
             digest = hashlib.sha256(text).hexdigest()
             if digest not in (self.state.digest, self._failed):
                 policy = run(parse_steps(text, self.source.name), pace)
-                self.state = State(self.source.name, run(compile_steps(policy), pace))
+                compiled = run(compile_steps(policy), pace)
+                # Freed at once, the old rules would hold up every call for milliseconds.
+                old = [rule for one in self.state.policies for rule in one.policy.rules]
+                self.state = State(self.source.name, compiled)
+                while old:
+                    del old[-_FREED:]
+                    pace()
             if digest != self._failed:
                 self._recovered()
         except (OSError, PolicyError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Callable, Generator
 from typing import NamedTuple, TypeAlias
 
@@ -64,7 +65,7 @@ class CompiledPolicy:
         self.amount_keys = frozenset(key.lower() for key in policy.amount_keys)
         self.path_keys = frozenset(key.lower() for key in policy.path_keys)
         self._rules = policy.rules
-        self._exact: dict[str, list[int]] = {}
+        self._exact: dict[str, array[int]] = {}
         self._patterns: list[tuple[tuple[str, ...], int]] = []
         self._plans: dict[str, Plan] = {}
 
@@ -100,7 +101,10 @@ class CompiledPolicy:
         if "*" in folded:
             self._patterns.append((tuple(folded.split(".")), number))
         else:
-            self._exact.setdefault(folded, []).append(number)
+            known = self._exact.get(folded)
+            if known is None:
+                known = self._exact[folded] = array("I")
+            known.append(number)
 
 
 def compile_policy(policy: Policy) -> CompiledPolicy:

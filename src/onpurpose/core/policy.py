@@ -1,4 +1,8 @@
-"""A capability policy as written: rules, conditions, risk levels. Values only; nothing here decides."""
+"""A capability policy as written: rules, conditions, risk levels. Values only; nothing here decides.
+
+Rules and what they are made of are out of the garbage collector's sight (`gc=False`; they form trees):
+ten thousand of them would cost each full collection, and so some call, several milliseconds.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct
 
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.span import Span
@@ -73,86 +79,74 @@ class Pattern(Protocol):
 # The tests of an `args` condition. Every list of alternatives is a Kleene *or*.
 
 
-@dataclass(frozen=True, slots=True)
-class Equals:
+class Equals(Struct, frozen=True, gc=False):
     """The value is this scalar: same type, numbers by value."""
 
     value: Scalar
 
 
-@dataclass(frozen=True, slots=True)
-class In:
+class In(Struct, frozen=True, gc=False):
     """The value is one of these scalars."""
 
     values: tuple[Scalar, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Prefix:
+class Prefix(Struct, frozen=True, gc=False):
     """The string begins with one of these."""
 
     texts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Suffix:
+class Suffix(Struct, frozen=True, gc=False):
     """The string ends with one of these."""
 
     texts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Matches:
+class Matches(Struct, frozen=True, gc=False):
     """The whole string matches the regular expression (RE2 syntax)."""
 
     pattern: Pattern
 
 
-@dataclass(frozen=True, slots=True)
-class ContainsText:
+class ContainsText(Struct, frozen=True, gc=False):
     """The string contains one of these; found only in its folded text, the answer is unknown."""
 
     texts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(Struct, frozen=True, gc=False):
     """The number (no string, no boolean) compares with the limit."""
 
     operator: Operator
     limit: Number
 
 
-@dataclass(frozen=True, slots=True)
-class DomainIn:
+class DomainIn(Struct, frozen=True, gc=False):
     """The e-mail address or URL is of one of these domains or a subdomain of one (lower case, ASCII)."""
 
     domains: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Under:
+class Under(Struct, frozen=True, gc=False):
     """The path lies at or under one of these absolute prefixes."""
 
     prefixes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MaxItems:
+class MaxItems(Struct, frozen=True, gc=False):
     """The list has at most this many items."""
 
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Exists:
+class Exists(Struct, frozen=True, gc=False):
     """The path leads somewhere in the payload, or (false) does not."""
 
     wanted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True, gc=False):
     """Not all of these tests hold: true and false change places, unknown stays."""
 
     tests: tuple[Test, ...]
@@ -165,46 +159,40 @@ Test: TypeAlias = (
 # The conditions of a rule, and-ed.
 
 
-@dataclass(frozen=True, slots=True)
-class Contains:
+class Contains(Struct, frozen=True, gc=False):
     """Any of these texts occurs in the payload's strings."""
 
     texts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(Struct, frozen=True, gc=False):
     """Every amount in the payload compares with the limit (a non-negative number)."""
 
     operator: Operator
     limit: Number
 
 
-@dataclass(frozen=True, slots=True)
-class PathPrefix:
+class PathPrefix(Struct, frozen=True, gc=False):
     """Every path in the payload lies at or under a prefix (absolute, normal form, any of)."""
 
     prefixes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ContextIs:
+class ContextIs(Struct, frozen=True, gc=False):
     """The policy context's value under the key is one of these."""
 
     key: ContextKey
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CallerDepth:
+class CallerDepth(Struct, frozen=True, gc=False):
     """`policy_context.caller_depth` compares with the limit."""
 
     operator: Operator
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(Struct, frozen=True, gc=False):
     """What the dotted path leads to in the payload passes every test (`*`: any item or key)."""
 
     path: tuple[str, ...]
@@ -214,8 +202,7 @@ class Argument:
 Condition: TypeAlias = Contains | Amount | PathPrefix | ContextIs | CallerDepth | Argument
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, gc=False, kw_only=True):
     """One rule: the outcome of its section, the capability it names, conditions that must all hold."""
 
     outcome: Outcome

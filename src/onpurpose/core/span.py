@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import Struct
+
 from onpurpose.core.errors import OnPurposeError
 
 EXCERPT_LIMIT = 160
 """Characters of a source line that are shown; the rest is cut, the underline kept in view."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True, gc=False):
     """A stretch of one line of a source: line and column count from 1, length in characters."""
 
     source: str
