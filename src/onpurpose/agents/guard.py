@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
-from typing import Any, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
 from onpurpose.core.call import Call
 from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.record import Receipt
 from onpurpose.core.result import Result
+
+if TYPE_CHECKING:
+    import asyncio
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -194,6 +196,8 @@ _bells: dict[asyncio.AbstractEventLoop, _Bell] = {}
 
 async def _done(receipt: Future[Receipt], patience: float) -> None:
     """Return once the future is done, or the patience is at its end."""
+    import asyncio  # noqa: PLC0415  takes 25 ms to import, and who waits here has done so
+
     loop = asyncio.get_running_loop()
     bell = _bells.get(loop)
     if bell is None:

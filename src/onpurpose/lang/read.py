@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -106,7 +107,7 @@ class _Reader:
     def built(self, digest: str) -> Policy:
         """The policy, once it was read without a problem."""
         return Policy(
-            rules=tuple(rule for outcome in SECTIONS for rule in self._rules.get(outcome, ())),
+            rules=tuple(chain.from_iterable(self._rules.get(outcome, ()) for outcome in SECTIONS)),
             source=self._report.source,
             digest=digest,
             sections=tuple((outcome, self._sections[outcome]) for outcome in SECTIONS if outcome in self._sections),
