@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from onpurpose import ActionDenied, Gate, Outcome, Result, parse_policy
+from onpurpose import ActionDenied, Gate, Identity, Outcome, Result, parse_policy
 from onpurpose.adapters.memory import MemoryLedger
 from onpurpose.core.decision import Code
 from onpurpose.core.record import LedgerError
@@ -153,6 +153,10 @@ def unreadable() -> dict[str, dict[str, Any]]:
         "a label outside Unicode": {"risk_category": "\ud800"},
         "a purpose outside Unicode": {"purpose_id": "\ud800"},
         "an identity of another type": {"identity": "ann"},
+        "an identity outside Unicode": {"identity": Identity("\ud800")},
+        "an identity that is a number": {"identity": Identity(7)},  # type: ignore[arg-type]
+        "groups of another type": {"identity": Identity("ann", "admin")},  # type: ignore[arg-type]
+        "a group of another type": {"identity": Identity("ann", ("a", None))},  # type: ignore[arg-type]
     }
 
 

@@ -59,7 +59,7 @@ def encode(value: object) -> bytes:
     if isinstance(value, list | tuple):
         return b"[" + b",".join(encode(item) for item in value) + b"]"
     if isinstance(value, str):
-        return _text(str(value))
+        return _text(str.__str__(value))  # what it holds, whatever a subclass shows
     if value is None or isinstance(value, bool):
         return orjson.dumps(value)
     if isinstance(value, bytes):

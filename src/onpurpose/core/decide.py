@@ -12,7 +12,6 @@ from onpurpose.core.outcome import Outcome
 from onpurpose.core.policy import Rule
 from onpurpose.core.risk import UNTOLD, assess
 from onpurpose.core.unknown import explain_unknown
-from onpurpose.core.wording import describe
 
 _NO_CAPABILITY = "the capability is not dotted segments of letters, digits, `_` and `-`"
 _NO_LABELS = (None, None, None, None)
@@ -44,8 +43,8 @@ def read_facts(call: Call) -> Facts:
     labels = (call.task_context, call.risk_category, call.purpose_id, call.data_source_id)
     if labels != _NO_LABELS and not all(label is None or _is_name(label) for label in labels):
         raise Malformed("a label of the call is no readable text of at most 512 characters")
-    if call.identity is not None and not isinstance(call.identity, Identity):
-        raise Malformed("identity is not an Identity")
+    if call.identity is not None and not _is_person(call.identity):
+        raise Malformed("identity is no Identity of readable texts")
     return Facts(call)
 
 
@@ -127,7 +126,7 @@ def _unsure(step: Step, compiled: CompiledPolicy, call: Call, facts: Facts) -> R
     return Reason(
         code=Code.RULE_UNKNOWN,
         outcome=step.outcome,
-        message=f"whether the {step.outcome} rule {describe(step.rule)} matches cannot be told",
+        message=step.doubt,
         rule=step.decision.reasons[0].rule,
         unknown=explain_unknown(step, facts, compiled, call.capability),
     )
@@ -146,6 +145,12 @@ def _with_risk(decision: Decision, compiled: CompiledPolicy, call: Call, facts: 
     if action > decision.outcome:
         return Decision(action, (reason, *decision.reasons))
     return Decision(decision.outcome, (*decision.reasons, reason))
+
+
+def _is_person(identity: object) -> bool:
+    if not isinstance(identity, Identity) or not isinstance(identity.groups, tuple | list):
+        return False
+    return all(map(_is_name, (identity.user_id, *identity.groups)))
 
 
 def _is_name(text: object) -> bool:

@@ -181,7 +181,7 @@ class Facts:
         if unreadable(text):
             self.blurred = True
             self.direct = False
-        into.append(str(text))
+        into.append(str.__str__(text))
 
     def _count(self) -> None:
         self._values += 1
