@@ -38,13 +38,14 @@ _EXACT_IN_FLOAT = 1 << 53
 
 
 class Step(NamedTuple):
-    """A rule that may concern a capability: whether it surely does, what else it asks, what follows."""
+    """A rule that may concern a capability: whether it surely does, what else it asks, what follows; the doubt in words."""
 
     sure: bool
     asks: tuple[Ask, ...]
     outcome: Outcome
     decision: Decision
     rule: Rule
+    doubt: str
 
 
 Plan: TypeAlias = tuple[Step, ...]
@@ -89,7 +90,12 @@ class CompiledPolicy:
     def _step(self, rule: Rule, capability: str) -> Step:
         asks = tuple([_COMPILERS[type(condition)](condition, self) for condition in rule.conditions])
         sure = covers(rule.capability, capability) is True
-        return Step(sure, asks, rule.outcome, Decision(rule.outcome, (_fired(rule),)), rule)
+        words = describe(rule)
+        ref = RuleRef(outcome=rule.outcome, capability=rule.capability, span=rule.span)
+        message = f"the {rule.outcome} rule {words} matches"
+        fired = Reason(code=Code.RULE_MATCHED, outcome=rule.outcome, message=message, rule=ref)
+        doubt = f"whether the {rule.outcome} rule {words} matches cannot be told"
+        return Step(sure, asks, rule.outcome, Decision(rule.outcome, (fired,)), rule, doubt)
 
     def index(self, number: int) -> None:
         """Take in rule `number`; only `compile_steps` does so, before anyone else sees the policy."""
@@ -147,12 +153,6 @@ def _covers(pattern: tuple[str, ...], segments: list[str]) -> Answer:
     if any(want not in ("*", segment) for want, segment in zip(pattern, segments, strict=False)):
         return False
     return True if len(pattern) == len(segments) or pattern[-1] == "*" else None
-
-
-def _fired(rule: Rule) -> Reason:
-    ref = RuleRef(outcome=rule.outcome, capability=rule.capability, span=rule.span)
-    message = f"the {rule.outcome} rule {describe(rule)} matches"
-    return Reason(code=Code.RULE_MATCHED, outcome=rule.outcome, message=message, rule=ref)
 
 
 # -- conditions

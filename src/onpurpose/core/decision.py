@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 import orjson
+from msgspec import Struct
 
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.span import Span
@@ -25,8 +25,7 @@ class Code(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown:
+class Unknown(Struct, frozen=True, gc=False, kw_only=True):
     """A condition that could not be answered: which, why, and what would settle it."""
 
     condition: str
@@ -34,8 +33,7 @@ class Unknown:
     settle: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleRef:
+class RuleRef(Struct, frozen=True, gc=False, kw_only=True):
     """The rule a reason speaks of: its section's outcome, its capability and its place."""
 
     outcome: Outcome
@@ -46,8 +44,7 @@ class RuleRef:
         return f"{self.span.source}:{self.span.line}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
+class Signal(Struct, frozen=True, gc=False, kw_only=True):
     """A sign of risk that the taxonomy found in the payload, and what it weighs."""
 
     name: str
@@ -55,8 +52,7 @@ class Signal:
     certain: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class Reason(Struct, frozen=True, gc=False, kw_only=True):
     """One step of the road to the outcome; `outcome` is what this reason alone asks for."""
 
     code: Code

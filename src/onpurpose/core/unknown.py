@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from onpurpose.core.compile import CompiledPolicy, Step
 from onpurpose.core.decision import Unknown
@@ -95,6 +96,7 @@ def _argument(condition: Argument, facts: Facts, _: CompiledPolicy) -> Unknown:
     )
 
 
+@lru_cache(maxsize=64)
 def _listed(keys: tuple[str, ...]) -> str:
     return ", ".join(f"`{key}`" for key in keys)
 
