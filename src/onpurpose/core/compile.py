@@ -38,7 +38,10 @@ _EXACT_IN_FLOAT = 1 << 53
 
 
 class Step(NamedTuple):
-    """A rule that may concern a capability: whether it surely does, what else it asks, what follows; the doubt in words."""
+    """A rule that may concern a capability: whether it surely does, what else it asks, and what follows.
+
+    `doubt` says, in words, that this cannot be told.
+    """
 
     sure: bool
     asks: tuple[Ask, ...]
