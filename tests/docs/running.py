@@ -1,0 +1,190 @@
+"""Runs a page: files are written, Python and commands run, in the order in which they are read.
+
+- ```yaml is a policy (an index or a test file, by its title) and must be read without a problem;
+  one titled `broken*.yaml` must be refused. With a title it is written to that file; where the
+  project has a file of that name, the block must be that file, word for word.
+- ```json and ```jsonl must be JSON; with a title they are written too.
+- ```python runs, all blocks of a page in one namespace. What it prints must be shown right below, in
+  a ```text titled `output`.
+- ```console shows commands behind `$` and what they print; `$ echo $?` shows the exit code.
+- A table with the columns `payload` and `outcome` is decided, row by row, by the policy above it.
+
+Hashes, ids and times differ from run to run: any is taken for any other.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+from contextlib import redirect_stdout
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+from onpurpose import Gate, PolicyError
+from onpurpose.cli.main import main
+from onpurpose.core.call import Call
+from onpurpose.core.compile import CompiledPolicy, compile_policy
+from onpurpose.core.decide import decide, trace
+from onpurpose.lang.cases import parse_cases
+from onpurpose.lang.index import parse_index
+from onpurpose.lang.read import parse
+from tests.docs.pages import ROOT, Block, Page, Table
+
+ANSWERS = {True: "true", False: "false", None: "unknown"}
+OUTPUT = "output"
+
+_VARYING = (
+    (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}\.[0-9]{3}"), "<time>"),
+    (re.compile(r"\b(?=[0-9]*[a-f]|[0-9]{20})[0-9a-f]{8,}\b|\b[0-9a-f]{8}(?=:[0-9])"), "<hex>"),
+    (re.compile(r"<hex>:[0-9]+:<hex>"), "<anchor>"),
+    (re.compile(r"[0-9]+ checkpoints?\b"), "<checkpoints>"),
+    (re.compile(r'"at":[0-9]{16}'), '"at":<time>'),
+)
+
+
+class Runner:
+    """Runs the parts of one page, in the working directory."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.namespace: dict[str, Any] = {"__name__": page.name}
+        self.policy: CompiledPolicy | None = None
+        self.exit_code = 0
+        self.ran = 0
+
+    def run(self) -> None:
+        try:
+            for part, after in zip_longest(self.page.parts, self.page.parts[1:]):
+                if isinstance(part, Table) and {"payload", "outcome"} <= {*part.header}:
+                    self._table(part)
+                elif isinstance(part, Block):
+                    self._block(part, after)
+        finally:
+            for value in self.namespace.values():
+                if isinstance(value, Gate):
+                    value.close()
+
+    def _block(self, block: Block, after: object) -> None:
+        if block.language == "yaml":
+            self._yaml(block)
+        elif block.language in ("json", "jsonl"):
+            self._json(block)
+        elif block.language == "python":
+            self._python(block, after.text if isinstance(after, Block) and after.title == OUTPUT else "")
+        elif block.language == "console":
+            self._console(block)
+        self.ran += block.language in ("yaml", "json", "jsonl", "python", "console")
+
+    def at(self, line: int) -> str:
+        return f"{self.page.name}:{line}"
+
+    # -- files
+
+    def _yaml(self, block: Block) -> None:
+        name = Path(block.title).name
+        self._write(block)
+        if name.startswith("broken"):
+            try:
+                parse(block.text, block.title)
+            except PolicyError:
+                return
+            raise AssertionError(f"{self.at(block.line)}: the policy is read, and should be refused")
+        try:
+            if name.endswith(".test.yaml"):
+                parse_cases(block.text, block.title)
+            elif name == "index.yaml":
+                parse_index(block.text, block.title)
+            else:
+                self.policy = compile_policy(parse(block.text, block.title or "policy.yaml"))
+        except PolicyError as error:
+            raise AssertionError(f"{self.at(block.line)}: {error}") from error
+
+    def _json(self, block: Block) -> None:
+        for text in block.text.splitlines() if block.language == "jsonl" else [block.text]:
+            json.loads(text)
+        self._write(block)
+
+    def _write(self, block: Block) -> None:
+        if not block.title:
+            return
+        ours = ROOT / block.title
+        if ours.is_file():
+            assert block.text == ours.read_text("utf-8"), f"{self.at(block.line)}: not as `{block.title}` is"
+        path = Path(block.title)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.text, "utf-8")
+
+    # -- programs
+
+    def _python(self, block: Block, shown: str) -> None:
+        printed = io.StringIO()
+        code = compile("\n" * block.line + block.text, self.at(block.line), "exec")
+        with redirect_stdout(printed):
+            exec(code, self.namespace)
+        self._compare(printed.getvalue(), shown, block.line)
+
+    def _console(self, block: Block) -> None:
+        for command, shown in _commands(block.text):
+            if command == "echo $?":
+                assert shown == [str(self.exit_code)], f"{self.at(block.line)}: the exit code is {self.exit_code}"
+                continue
+            printed = self._command(command, block.line)
+            self._compare(printed, "\n".join(shown), block.line)
+
+    def _command(self, command: str, line: int) -> str:
+        words = shlex.split(command)
+        assert words[0] == "onpurpose", f"{self.at(line)}: `{command}` is no command of ours"
+        stdin = Path(words.pop()).read_bytes() if "<" in words else b""
+        done = CliRunner().invoke(main, [word for word in words[1:] if word != "<"], "onpurpose", stdin)
+        self.exit_code = done.exit_code
+        return done.output
+
+    def _compare(self, printed: str, shown: str, line: int) -> None:
+        assert same(printed) == same(shown), f"{self.at(line)}: printed is\n{printed}"
+
+    # -- tables
+
+    def _table(self, table: Table) -> None:
+        assert self.policy is not None, f"{self.page.name}: a table of decisions without a policy above it"
+        first = self.policy.policy.rules[0]
+        for line, row in table.rows:
+            call = Call(
+                "agent",
+                row["capability"].strip("`") if "capability" in row else first.capability,
+                _value(row["payload"]),
+                _value(row.get("policy_context", "")),  # type: ignore[arg-type]
+                risk_category=row.get("risk_category", "").strip("`") or None,
+            )
+            outcome = str(decide((self.policy,), call).outcome)
+            assert outcome == row["outcome"].strip("`"), f"{self.at(line)}: the outcome is {outcome}"
+            if "first rule" in row:
+                asked = {id(rule): answer for rule, answer in trace(self.policy, call)}
+                answer = ANSWERS[asked.get(id(first), False)]
+                assert answer == row["first rule"], f"{self.at(line)}: the first rule is {answer}"
+        self.ran += 1
+
+
+def same(text: str) -> str:
+    """The text without what differs from run to run."""
+    for pattern, stands_for in _VARYING:
+        text = pattern.sub(stands_for, text)
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def _commands(text: str) -> list[tuple[str, list[str]]]:
+    found: list[tuple[str, list[str]]] = []
+    for line in text.replace("\\\n", " ").splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], []))
+        else:
+            found[-1][1].append(line)
+    return found
+
+
+def _value(cell: str) -> object:
+    return json.loads(cell.strip("`")) if cell not in ("", "(none)") else None
