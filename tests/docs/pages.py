@@ -12,8 +12,8 @@ from typing import TypeAlias
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 
-GENERATED = ("docs/benchmarks.md", "docs/reference/cli.md")
-"""Pages that a program writes: what they show is not typed, and has tests beside that program."""
+ELSEWHERE = ("docs/benchmarks.md", "docs/reference/cli.md")
+"""Pages that are no prose with examples: the output of the benchmarks, and the forms of the command."""
 
 _FENCE = re.compile(r"(?P<indent> *)```(?P<language>[a-z]*)(?P<rest>.*)")
 _TITLE = re.compile(r'title="([^"]*)"')
@@ -68,7 +68,7 @@ def names() -> list[str]:
     """Every page that people write."""
     found = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
     every = sorted(path.relative_to(ROOT).as_posix() for path in found)
-    return [name for name in every if name not in GENERATED]
+    return [name for name in every if name not in ELSEWHERE]
 
 
 def section(of: Page, title: str) -> tuple[Part, ...]:

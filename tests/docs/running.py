@@ -18,6 +18,7 @@ import io
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from itertools import zip_longest
 from pathlib import Path
@@ -40,7 +41,8 @@ OUTPUT = "output"
 
 _VARYING = (
     (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}\.[0-9]{3}"), "<time>"),
-    (re.compile(r"\b(?=[0-9]*[a-f]|[0-9]{20})[0-9a-f]{8,}\b|\b[0-9a-f]{8}(?=:[0-9])"), "<hex>"),
+    (re.compile(r"(?:chain|record|key) [0-9a-f]{8,16}\b"), "<hex>"),
+    (re.compile(r"\b(?=[0-9]*[a-f]|[0-9]{20})[0-9a-f]{8,}\b"), "<hex>"),
     (re.compile(r"<hex>:[0-9]+:<hex>"), "<anchor>"),
     (re.compile(r"[0-9]+ checkpoints?\b"), "<checkpoints>"),
     (re.compile(r'"at":[0-9]{16}'), '"at":<time>'),
@@ -75,7 +77,7 @@ class Runner:
         elif block.language in ("json", "jsonl"):
             self._json(block)
         elif block.language == "python":
-            self._python(block, after.text if isinstance(after, Block) and after.title == OUTPUT else "")
+            self._python(block, after if isinstance(after, Block) and after.title == OUTPUT else None)
         elif block.language == "console":
             self._console(block)
         self.ran += block.language in ("yaml", "json", "jsonl", "python", "console")
@@ -121,22 +123,23 @@ class Runner:
 
     # -- programs
 
-    def _python(self, block: Block, shown: str) -> None:
+    def _python(self, block: Block, output: Block | None) -> None:
         printed = io.StringIO()
         code = compile("\n" * block.line + block.text, self.at(block.line), "exec")
         with redirect_stdout(printed):
             exec(code, self.namespace)
-        self._compare(printed.getvalue(), shown, block.line)
+        if output is not None:
+            self.compare(output.line + 1, output.text, printed.getvalue())
+        else:
+            assert not printed.getvalue(), f"{self.at(block.line)}: what is printed is not shown"
 
     def _console(self, block: Block) -> None:
-        for command, shown in _commands(block.text):
-            if command == "echo $?":
-                assert shown == [str(self.exit_code)], f"{self.at(block.line)}: the exit code is {self.exit_code}"
-                continue
-            printed = self._command(command, block.line)
-            self._compare(printed, "\n".join(shown), block.line)
+        for command, line, shown in _commands(block):
+            self.compare(line, shown, self._command(command, line))
 
     def _command(self, command: str, line: int) -> str:
+        if command == "echo $?":
+            return f"{self.exit_code}\n"
         words = shlex.split(command)
         assert words[0] == "onpurpose", f"{self.at(line)}: `{command}` is no command of ours"
         stdin = Path(words.pop()).read_bytes() if "<" in words else b""
@@ -144,7 +147,8 @@ class Runner:
         self.exit_code = done.exit_code
         return done.output
 
-    def _compare(self, printed: str, shown: str, line: int) -> None:
+    def compare(self, line: int, shown: str, printed: str) -> None:
+        """Hold what the page shows from that line on against what was printed."""
         assert same(printed) == same(shown), f"{self.at(line)}: printed is\n{printed}"
 
     # -- tables
@@ -176,14 +180,12 @@ def same(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
-def _commands(text: str) -> list[tuple[str, list[str]]]:
-    found: list[tuple[str, list[str]]] = []
-    for line in text.replace("\\\n", " ").splitlines():
-        if line.startswith("$ "):
-            found.append((line[2:], []))
-        else:
-            found[-1][1].append(line)
-    return found
+def _commands(block: Block) -> Iterator[tuple[str, int, str]]:
+    """Each command, the line after it, and what is shown there."""
+    lines = block.text.splitlines()
+    starts = [n for n, line in enumerate(lines) if line.startswith("$ ")]
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        yield lines[start][2:], block.line + start + 2, "\n".join(lines[start + 1 : end])
 
 
 def _value(cell: str) -> object:

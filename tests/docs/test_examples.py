@@ -15,9 +15,7 @@ WITH_EXAMPLES = {"README.md", "docs/tutorial.md", "docs/policies.md", "docs/sema
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_example_of_a_page_does_what_it_shows(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_example_of_a_page_does_what_it_shows(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     runner = Runner(page(name))
     runner.run()
