@@ -155,9 +155,10 @@ def _context(pairs: tuple[str, ...], text: str | None) -> dict[str, object] | No
 
 
 def _from_stdin() -> Call:
-    if sys.stdin.isatty():
+    data = b"" if sys.stdin is None or sys.stdin.isatty() else _stdin()
+    if not data.strip():
         fail("there is no call to decide", "give it by --capability and --payload, or as JSON on stdin")
-    value = _json(_stdin(), _STDIN)
+    value = _json(data, _STDIN)
     if isinstance(value, dict):
         for key in value:
             if key not in _FIELDS + _NOTES:

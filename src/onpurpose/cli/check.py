@@ -63,7 +63,7 @@ def _check(file: Path) -> Iterable[Problem]:
     """Whatever is wrong with one file, by what its name says that it is."""
     try:
         if file.name == INDEX:
-            return [_absent(file, entry) for entry in _index(file) if not file.with_name(entry.file).exists()]
+            return [_absent(file, entry) for entry in _index(file) if not (file.parent / entry.file).exists()]
         text, source = read_bytes(file), str(file)
         if file.name.endswith(TEST_SUFFIX):
             parse_cases(text, source)

@@ -12,7 +12,7 @@ from onpurpose.adapters.files import FileSource
 from onpurpose.app.history import shown
 from onpurpose.app.policies import Policies
 from onpurpose.cli.calls import call_options, exit_code, quiet_log, read_call, read_policy, reason_json
-from onpurpose.cli.output import Exit, say, say_json, verb_options
+from onpurpose.cli.output import Exit, count, say, say_json, verb_options
 from onpurpose.core.call import Call
 from onpurpose.core.canonical import digest
 from onpurpose.core.compile import CompiledPolicy, compile_policy
@@ -21,7 +21,7 @@ from onpurpose.core.facts import Answer, Malformed
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.policy import Policy, Rule
 from onpurpose.core.result import Result
-from onpurpose.core.unknown import name_of
+from onpurpose.core.wording import describe, entry
 from onpurpose.wiring import INDEX, Gate
 
 _ANSWERS: Mapping[Answer, str] = {True: "true", False: "false", None: "unknown"}
@@ -101,11 +101,11 @@ def _road(compiled: CompiledPolicy, result: Result) -> Iterator[str]:
     policy, asked = compiled.policy, trace(compiled, result.call)
     yield f"the policy {policy.source}"
     yield f"  digest         {policy.digest}"
-    yield f"  {len(asked)} of its {len(policy.rules)} rules may concern the capability, asked in this order:"
+    told = "may concern the capability, asked in this order:" if asked else "were asked"
+    yield f"  {len(asked)} of its {count(len(policy.rules), 'rule')} {told}"
     for rule, answer, effect in _with_effects(asked):
-        conditions = ", ".join(dict.fromkeys(map(name_of, rule.conditions))) or "no conditions"
         asking = f"line {rule.span.line:<5} {rule.outcome!s:<16} {_ANSWERS[answer]:<7}"
-        yield f"    {asking} {_SHOWN[effect]:<14} {rule.capability} ({conditions})"
+        yield f"    {asking} {_SHOWN[effect]:<14} {describe(rule)}"
     if not policy.risk_levels:
         yield "  the risk is not assessed: the policy sets no risk_levels"
 
@@ -142,7 +142,7 @@ def _json(result: Result, policies: tuple[CompiledPolicy, ...]) -> dict[str, obj
                         "line": rule.span.line,
                         "outcome": str(rule.outcome),
                         "capability": rule.capability,
-                        "conditions": list(dict.fromkeys(map(name_of, rule.conditions))),
+                        "conditions": list(dict.fromkeys(entry(condition)[0] for condition in rule.conditions)),
                         "answer": _ANSWERS[answer],
                         "effect": effect,
                     }

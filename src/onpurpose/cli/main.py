@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
@@ -76,6 +77,7 @@ class Root(click.Group):
         """Run the command line and exit; nothing but `SystemExit` is raised."""
         args = sys.argv[1:] if args is None else list(args)
         debug = "--debug" in args
+        _print_anything()
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, obj=debug, **extra)
         except click.Abort:
@@ -85,6 +87,13 @@ class Root(click.Group):
         except Exception as error:
             code = _failed(error, debug)
         sys.exit(int(code or Exit.FINE))
+
+
+def _print_anything() -> None:
+    """Have characters that the output's encoding lacks written as escapes, not refused."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _refuse(error: click.ClickException) -> Exit:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any, NoReturn, TypeVar
+from typing import IO, Any, NoReturn, TypeVar
 
 import click
 
@@ -58,6 +58,11 @@ def fail(message: str, cure: str = "") -> NoReturn:
     raise Unusable(message, cure)
 
 
+def is_terminal(stream: IO[Any] | None) -> bool:
+    """Whether somebody looks at the stream; one that was closed before we began is `None`."""
+    return stream is not None and stream.isatty()
+
+
 def say(text: str = "", *, err: bool = False) -> None:
     """Print the lines of a text; whatever else a terminal could obey in them is replaced."""
     click.echo("\n".join(printable(line) for line in text.split("\n")), err=err)
@@ -70,7 +75,7 @@ def say_json(value: object, *, indent: int | None = 2) -> None:
 
 def say_lines(lines: Iterator[bytes]) -> None:
     """Write lines to stdout byte for byte; to a terminal, as `say` would."""
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         for line in lines:
             say(line.decode("utf-8", "replace").removesuffix("\n"))
         return
@@ -98,7 +103,7 @@ def write_new(path: str, content: Iterator[bytes]) -> None:
 def say_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: the first column to the left, the others, which are numbers, to the right."""
     shown = [[printable(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         _draw_table(headers, shown)
         return
     widths = [max(map(len, column)) for column in zip(headers, *shown, strict=True)]
@@ -127,7 +132,7 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
     `total` is the whole, in the same units, where it is known.
     """
-    if not sys.stderr.isatty() or (total is not None and total < LONG):
+    if not is_terminal(sys.stderr) or (total is not None and total < LONG):
         yield lambda _: None
         return
     from rich.console import Console  # noqa: PLC0415  only where a bar is drawn on a terminal

@@ -75,7 +75,9 @@ def _tell(summary: Summary, notable: list[Notable], show: str) -> None:
         say()
         say_table(("label", *_COLUMNS), [_row(name, tally) for name, tally in sorted(summary.by_label.items())])
     for outcome in _SHOW[show]:
-        say("\n".join(_listed(outcome, [one for one in notable if one.outcome is outcome], summary)))
+        if summary.by_outcome[outcome]:
+            listed = [one for one in notable if one.outcome is outcome]
+            say("\n".join(_listed(outcome, listed, summary.by_outcome[outcome])))
     say()
     for doubt, number in summary.doubts.items():
         say(f"{count(number, 'call')} {_DOUBTS[doubt]}: another outcome is possible")
@@ -98,10 +100,7 @@ def _row(name: str, tally: Tally) -> list[str]:
     return [visible(name), *(f"{number:,}" if number else "-" for number in numbers), f"{tally.total():,}"]
 
 
-def _listed(outcome: Outcome, listed: list[Notable], summary: Summary) -> Iterator[str]:
-    total = summary.by_outcome[outcome]
-    if not total:
-        return
+def _listed(outcome: Outcome, listed: list[Notable], total: int) -> Iterator[str]:
     yield ""
     yield f"{_HEADINGS[outcome]}: {total:,}"
     for one in listed:

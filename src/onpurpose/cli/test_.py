@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from os.path import normpath
 from pathlib import Path
 
 import click
@@ -35,20 +36,19 @@ def test_(tests: tuple[Path, ...], min_coverage: float, as_json: bool) -> Exit:
     fire). A failing case, or none at all, exits with 1.
     """
     files = list(dict.fromkeys(file for path in tests for file in _files(path)))
-    if not files:
-        say("there are no tests: a test file is named *.test.yaml; `onpurpose init` writes a first one", err=True)
-        return Exit.FINDINGS
     runs = _run(files)
     coverage = _merged(runs)
     failed = [result for run in runs for result in run.results if not result.passed]
     percent = 100 * sum(rule.both_ways for rule in coverage) / len(coverage) if coverage else 100
     if as_json:
         say_json(_json(runs, failed, coverage, percent))
-    else:
+    elif runs:
         say("\n".join(_lines(runs, failed, coverage, percent)))
         if percent < min_coverage:
             say(f"the coverage of {percent:.0f} % is below the {min_coverage:g} % asked for", err=True)
-    return Exit.FINDINGS if failed or percent < min_coverage else Exit.FINE
+    if not runs:
+        say("there are no tests: a test file is named *.test.yaml; `onpurpose init` writes a first one", err=True)
+    return Exit.FINDINGS if failed or not runs or percent < min_coverage else Exit.FINE
 
 
 def _files(path: Path) -> list[Path]:
@@ -66,7 +66,7 @@ def _run(files: list[Path]) -> list[CaseRun]:
     for file in files:
         try:
             cases = parse_cases(read_bytes(file), str(file))
-            policy = file.parent / cases.policy
+            policy = Path(normpath(file.parent / cases.policy))  # one name for one policy, whoever tests it
             if policy not in compiled:
                 compiled[policy] = compile_policy(load(policy))
             runs.append(run_cases(cases, compiled[policy]))
