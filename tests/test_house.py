@@ -15,7 +15,8 @@ SOURCE = ROOT / "src" / "onpurpose"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 PURE = {
-    "__future__", "array", "collections", "dataclasses", "datetime", "decimal", "enum", "functools", "hashlib", "ipaddress",
+    "__future__", "array",
+    "collections", "dataclasses", "datetime", "decimal", "enum", "functools", "hashlib", "ipaddress",
     "itertools", "math", "operator", "re", "types", "typing", "unicodedata", "urllib", "uuid",
 }  # fmt: skip
 """What the core may use of the standard library: nothing that knows the time, the machine or the network."""

@@ -1,0 +1,83 @@
+"""A record holds every field of a decision, in one body."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from onpurpose.core.call import Call, Identity
+from onpurpose.core.decision import NO_POLICY, Code, Decision, Reason
+from onpurpose.core.outcome import Outcome
+from onpurpose.core.recorded import record_decision
+from tests.core.test_result import REASON
+
+POLICIES = orjson.Fragment(b'[{"source":"p.yaml","digest":"00"}]')
+
+
+def body(call: Call, decision: Decision, payload: object = None) -> dict[str, object]:
+    record = record_decision("d1", 7, call, payload, {"tenant": "x"}, "ab", decision, POLICIES)
+    assert record.kind == "decision"
+    written: dict[str, object] = orjson.loads(record.body)
+    return written
+
+
+def test_a_record_holds_every_field() -> None:
+    call = Call(
+        "ops", "a.b", {"true": "payload"}, {"true": "context"}, task_context="t", risk_category="r",
+        identity=Identity("ann", ("a",)), purpose_id="p", data_source_id="d", elements=("x.y",),
+    )  # fmt: skip
+    assert body(call, Decision(Outcome.WARN, (REASON,)), {"masked": "payload"}) == {
+        "v": 1,
+        "kind": "decision",
+        "id": "d1",
+        "at": 7,
+        "agent_id": "ops",
+        "capability": "a.b",
+        "task_context": "t",
+        "risk_category": "r",
+        "policy_context": {"tenant": "x"},
+        "identity": {"user_id": "ann", "groups": ["a"]},
+        "purpose_id": "p",
+        "data_source_id": "d",
+        "elements": ["x.y"],
+        "payload": {"masked": "payload"},
+        "digest": "ab",
+        "outcome": "warn",
+        "reasons": [
+            {
+                "code": "rule_unknown",
+                "outcome": "deny",
+                "message": "whether it matches cannot be told",
+                "rule": {"at": "p.yaml:3", "capability": "a.b"},
+                "unknown": [{"condition": "contains", "why": "hidden \x1b[31m", "settle": "write it plainly"}],
+                "signals": [
+                    {"name": "link", "weight": 15, "certain": True},
+                    {"name": "urgency", "weight": 20, "certain": False},
+                ],
+            }
+        ],
+        "policies": [{"source": "p.yaml", "digest": "00"}],
+    }
+
+
+def test_a_reason_without_more_to_say_says_no_more() -> None:
+    written = body(Call("a", "b"), NO_POLICY)
+    assert written["reasons"] == [
+        {"code": "no_policy", "outcome": "deny", "message": "no policy is in force for this call"}
+    ]
+    assert written["identity"] is None
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_the_outcome_is_written_by_its_name(outcome: Outcome) -> None:
+    assert body(Call("a", "b"), Decision(outcome, ()))["outcome"] == str(outcome)
+
+
+def test_a_decision_that_is_recorded_again_says_the_same() -> None:
+    decision = Decision(Outcome.DENY, (Reason(code=Code.RISK, outcome=Outcome.DENY, message="x"),))
+    assert body(Call("a", "b"), decision) == body(Call("a", "b"), decision)
+
+
+def test_what_is_not_fit_for_json_is_a_type_error() -> None:
+    with pytest.raises(TypeError):
+        body(Call("a", "b", elements=(object(),)), NO_POLICY)  # type: ignore[arg-type]
