@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 from tests.docs.pages import ROOT, names, page
 from tests.docs.running import Runner, same
@@ -27,7 +28,7 @@ class Refill(Runner):
 
 def refill(name: str) -> int:
     """Write the page anew where it shows what is not printed; how many outputs changed."""
-    here = os.getcwd()
+    here = Path.cwd()
     runner = Refill(page(name))
     runner.changes = []
     with tempfile.TemporaryDirectory() as folder:

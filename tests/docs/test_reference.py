@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import onpurpose
 from onpurpose.adapters.transcripts import FORMATS
 from onpurpose.app.history import decider
 from onpurpose.app.learning import OFTEN
@@ -37,6 +38,13 @@ LANG = sorted((ROOT / "src/onpurpose/lang").glob("*.py"))
 LIMITED = ("core.call", "core.text", "core.numbers", "core.paths", "core.domains", "core.record", "lang.decoding",
            "lang.nodes", "lang.scalars", "lang.read", "lang.arguments", "lang.conditions", "lang.shapes")  # fmt: skip
 """The modules whose every limit a user can meet; of `lang.report`, the number of problems alone."""
+
+WORDS = (
+    "call", "capability", "rule", "condition", "policy", "section", "outcome", "decision", "reason", "record",
+    "receipt", "chain", "checkpoint", "anchor", "effect", "approval", "token", "purpose", "shadow", "fact", "unknown",
+    "gate", "guard", "masking", "digest",
+)  # fmt: skip
+"""The words that code and documents share."""
 
 
 def headed(title: str) -> list[str]:
@@ -65,7 +73,7 @@ def test_the_sections_are_named_in_their_order() -> None:
 
 
 def test_every_condition_of_a_rule_has_its_part() -> None:
-    assert headed("Rules") == list(read.RULE_KEYS)[:-1] + ["args"]
+    assert headed("Rules") == [*read.RULE_KEYS]
 
 
 def test_every_test_of_an_argument_has_its_part() -> None:
@@ -168,7 +176,21 @@ def _texts(node: ast.expr) -> Iterator[str]:
         yield node.value
 
 
+def test_every_exception_is_named_and_can_be_imported() -> None:
+    told = codes(" ".join(column(ERRORS, "Exceptions", "exception")))
+    assert {*told} == {name for name in onpurpose.__all__ if is_exception(getattr(onpurpose, name))}
+
+
+def is_exception(thing: object) -> bool:
+    return isinstance(thing, type) and issubclass(thing, Exception)
+
+
 # -- the other pages
+
+
+def test_every_field_of_a_call_is_named() -> None:
+    told = codes(" ".join(column(page("docs/semantics.md"), "The call", "field")))
+    assert sorted(told) == sorted(Call.__slots__)
 
 
 def test_every_finding_of_a_log_is_named() -> None:
@@ -214,8 +236,7 @@ def test_what_a_result_and_a_status_hold_is_named() -> None:
     assert f"every {RELOAD_SECONDS} seconds (`reload_seconds`)" in embedding.text
 
 
-@pytest.mark.parametrize("word", """call capability rule condition policy section outcome decision reason record receipt
-    chain checkpoint anchor effect approval token purpose shadow fact unknown gate guard masking digest""".split())  # fmt: skip
+@pytest.mark.parametrize("word", WORDS)
 def test_the_glossary_has_the_word(word: str) -> None:
     assert f"**{word}**" in column(page("docs/glossary.md"), "Glossary", "word")
 

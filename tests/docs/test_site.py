@@ -22,7 +22,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site. Its theme is not needed for anything else, and may be absent."""
     pytest.importorskip("material")
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    # Not with `--quiet`: that drops warnings before `--strict` can count them.
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
