@@ -153,3 +153,32 @@ def test_no_record_reaches_a_terminal_as_a_command(log: Path) -> None:
     shown = on_terminal("audit", "export", *LOG, cwd=log.parent)
     assert '"position":6' in shown
     assert is_tame(shown.replace("\r\n", "\n"))
+
+
+def test_the_group_alone_tells_its_verbs(folder: Path) -> None:
+    result = run("audit")
+    assert result.exit_code == 0
+    assert all(f"\n  {verb} " in result.stdout for verb in ("verify", "export", "tail"))
+
+
+def test_records_behind_the_newest_checkpoint_are_told(log: Path) -> None:
+    with closing(sqlite3.connect(log)) as connection, connection:
+        connection.execute("DELETE FROM checkpoints WHERE n > 4")
+    log.with_name("audit.db.anchor").unlink()
+    result = run("audit", "verify", *LOG)
+    assert result.exit_code == 1
+    assert "anchor: the anchor is gone" in result.stdout
+    assert "  not covered yet: the 2 newest records could be cut off without a trace" in result.stdout
+    assert run_json("audit", "verify", *LOG)["uncovered"] == 2
+
+
+def test_a_record_with_fields_of_any_type_is_shown(log: Path) -> None:
+    body = b'{"kind":"decision","at":"never","outcome":7,"agent_id":null,"capability":[],"reasons":{}}'
+    with closing(sqlite3.connect(log)) as connection, connection:
+        connection.execute("UPDATE records SET body = ? WHERE position = 6", (body,))
+        connection.execute("UPDATE records SET body = ? WHERE position = 5", (b"[]",))
+        connection.execute("UPDATE records SET body = ? WHERE position = 4", (b'{"at":-1}',))
+    lines = run("audit", "tail", *LOG, "-n", "3").stdout.splitlines()
+    assert lines[0].split() == ["(no", "time)", "None"]
+    assert lines[1].strip() == "damaged record at position 5"
+    assert lines[2].split() == ["(no", "time)", "7", "None", "[]"]

@@ -128,3 +128,22 @@ def test_a_progress_bar_is_drawn_for_long_files_on_a_terminal_alone(folder: Path
     assert "replaying" in on_terminal(*long, cwd=folder)
     assert "replaying" not in on_terminal("replay", "calls.jsonl", "--policy", "shell.yaml", cwd=folder)
     assert run(*long).stderr == ""
+
+
+def test_what_masking_hid_is_told(folder: Path) -> None:
+    call = {"capability": "shell.execute", "payload": {"password": "correct horse battery"}}
+    run("eval", "--policy", "shell.yaml", "--audit", "a.db", input=json.dumps(call))
+    run("audit", "export", "--log", "a.db", "-o", "export.jsonl")
+    result = run("replay", "export.jsonl", "--policy", "shell.yaml")
+    assert "1 call with secrets that were masked before they were written down" in result.stdout
+
+
+def test_more_calls_than_are_listed_are_counted(folder: Path) -> None:
+    Path("many.jsonl").write_text('{"capability": "mail.send", "payload": {}}\n' * 60)
+    assert "  ... and 10 more\n" in run("replay", "many.jsonl", "--policy", "shell.yaml").stdout
+
+
+def test_more_problems_than_are_shown_are_counted(folder: Path) -> None:
+    with Path("calls.jsonl").open("a") as file:
+        file.write("nonsense\n" * 15)
+    assert "... and 5 more that could not be read" in run("suggest", "calls.jsonl").stderr

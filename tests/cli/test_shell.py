@@ -104,7 +104,8 @@ def test_an_interrupt_exits_with_130(folder: Path) -> None:
         "from onpurpose.cli.main import main\n"
         "main(['audit', 'tail', '-f', '--log', 'audit.db'])\n"
     )
-    running = subprocess.Popen([sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", code]
+    running = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stdout is not None
     assert "mail.send" in running.stdout.readline() + running.stdout.readline()
     running.send_signal(signal.SIGINT)

@@ -127,12 +127,12 @@ def _draw_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A function that is told how much more was done; it draws a bar on a terminal, else nothing.
+def progress(what: str, size: int, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A function that is told how much more was done; for long input on a terminal it draws a bar.
 
-    `total` is the whole, in the same units, where it is known.
+    `size` is that of the input in bytes, `total` the whole in the units that are told, if it is known.
     """
-    if not is_terminal(sys.stderr) or (total is not None and total < LONG):
+    if size < LONG or not is_terminal(sys.stderr):
         yield lambda _: None
         return
     from rich.console import Console  # noqa: PLC0415  only where a bar is drawn on a terminal

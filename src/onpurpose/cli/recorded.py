@@ -37,7 +37,8 @@ def reading(calls: Path, form: str | None, what: str) -> Iterator[Transcript]:
         return
     if not files_of(calls):
         fail(f"there are no recorded calls in `{calls}`", "a folder is searched for *.jsonl")
-    with progress(what, size_of(calls)) as bar:
+    size = size_of(calls)
+    with progress(what, size, size) as bar:
         yield read(calls, form, bar)
 
 

@@ -37,7 +37,7 @@ def verify(log: Path, public_key: Path | None, expect: str | None, as_json: bool
     if not log.exists() and wanted is None and not any(log.with_name(log.name + end).exists() for end in _TRACES):
         refuse_missing(log)
     key_file = public_key or (beside if beside.exists() else None)
-    with progress("checking", None) as bar:
+    with progress("checking", log.stat().st_size if log.exists() else 0, None) as bar:
         report = use.verify(
             lambda: open_log(log),
             public_key=None if key_file is None else read_public_key(key_file),
