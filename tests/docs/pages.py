@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,7 +18,6 @@ ELSEWHERE = ("docs/benchmarks.md", "docs/reference/cli.md")
 
 _FENCE = re.compile(r"(?P<indent> *)```(?P<language>[a-z]*)(?P<rest>.*)")
 _TITLE = re.compile(r'title="([^"]*)"')
-_CELL_END = re.compile(r"(?<!\\)\|")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,5 +129,6 @@ def _table(lines: list[str], first: int) -> Table:
 
 
 def _cells(line: str) -> list[str]:
+    """The cells of a row. A `|` in code is written `<code>&#124;</code>`: renderers read all else differently."""
     inner = line.strip().removeprefix("|").removesuffix("|")
-    return [cell.strip().replace("\\|", "|") for cell in _CELL_END.split(inner)]
+    return [unescape(re.sub("</?code>", "`", cell)).strip() for cell in inner.split("|")]

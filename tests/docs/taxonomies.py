@@ -24,9 +24,15 @@ def _lines() -> Iterator[str]:
     for category, signs in TAXONOMIES.items():
         yield f"\n### `{category}`\n\n| signal | weight | found by |\n|---|--:|---|"
         for sign in signs:
-            texts = ", ".join(f"`{text}`".replace("|", "\\|") for text in sign.texts)
+            texts = ", ".join(map(_code, sign.texts))
             yield f"| `{sign.name}` | {sign.weight} | {texts or f'an amount of {sign.amount:,} or more'} |"
     yield "\n"
+
+
+def _code(text: str) -> str:
+    if "|" not in text:
+        return f"`{text}`"
+    return f"<code>{text.replace('|', '&#124;')}</code>"
 
 
 def main() -> None:
