@@ -6,7 +6,6 @@ from decimal import Decimal
 
 from onpurpose.core.policy import (
     Amount,
-    Argument,
     CallerDepth,
     Compare,
     Condition,
@@ -53,8 +52,7 @@ def entry(condition: Condition) -> tuple[str, object]:
             return key.value, _one_or_more(values)
         case CallerDepth(operator, limit):
             return f"caller_depth_{operator}", limit
-        case Argument(path, tests):
-            return f"args.{'.'.join(path)}", dict(map(_test, tests))
+    return f"args.{'.'.join(condition.path)}", dict(map(_test, condition.tests))
 
 
 def quoted(text: str) -> str:
