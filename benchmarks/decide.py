@@ -69,10 +69,9 @@ def tables() -> list[Table]:
         "what is asked is made beforehand, parsed policies are held; peers in the form that answers fastest",
         "the mean of onpurpose holds the calls whose facts are unknown, which get their reasons worked out",
     ]
-    plain = statistics.median(_by_case(ENGINES["onpurpose"](spread(8)), [c for c in CASES if c.what == "plain"]))
-    notes.append(
-        f"of the {sum(c.what == 'plain' for c in CASES)} calls that hide nothing the median is {_us(plain)} us"
-    )
+    plain = [case for case in CASES if case.what == "plain"]
+    took = statistics.median(_by_case(onpurpose(spread(8)), plain))
+    notes.append(f"onpurpose on the {len(plain)} calls that hide nothing: a median of {_us(took)} us")
     head = ["", "8: median us", "mean", "10,000: median us", "mean", "ratio", "10,000 loaded in s", "wrong of 20"]
     return [Table("Decision without a record", head, rows, notes), _wrong(wrong_rows), _by_call(), _crowded()]
 
