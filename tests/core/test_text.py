@@ -99,9 +99,9 @@ def test_text_is_readable(text: str) -> None:
 @pytest.mark.parametrize(
     "piece", ["/*", "*/", "/* ", "$IFS", "$", " ", "\t", "'", "\\", "\u00fc/*", "e\u0301", "\u200b", "A"]
 )
-def test_a_megabyte_of_anything_folds_in_its_stride(piece: str) -> None:
+def test_much_of_anything_folds_in_linear_time(piece: str) -> None:
     text = piece * ((1 << 20) // len(piece.encode()))
     started = time.perf_counter()
     assert not unreadable(text)
     fold_all(text, [text], [text])
-    assert time.perf_counter() - started < 5, "folding takes more than linear time"
+    assert time.perf_counter() - started < 10, "by the square this would take minutes"
