@@ -59,7 +59,7 @@ def tables() -> list[Table]:
     )
     turn = statistics.median(run.turn for run in runs["1 caller, a swap"])
     notes = [
-        f"target: no call waits over 1 ms because of a swap; the longest turn is {turn:,.0f} us, {target(turn, LIMIT_US)}",
+        f"target: no call waits over 1 ms of a swap; its longest turn is {turn:,.0f} us, {target(turn, LIMIT_US)}",
         f"the longest wait of one caller: {longest:,.0f} us, and {alone:,.0f} without a swap",
         f"medians of {ROUNDS} rounds; timed are the calls from the change of the file until {SECONDS:g} s later",
         "longest turn: processor time of the loading thread between two rests, which no neighbour can lengthen",
