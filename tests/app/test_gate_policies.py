@@ -378,6 +378,17 @@ def test_each_broken_edit_is_reported_once(file: Path, caplog: pytest.LogCapture
     assert len(caplog.records) == 3
 
 
+def test_a_broken_file_that_is_saved_again_as_it_was_is_not_reported_again(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = gate_on(file)
+    for _ in range(3):
+        write(file, BROKEN)
+        look_twice(gate)
+    assert (outcome(gate), len(caplog.records)) == ("allow", 1)
+    assert "capabilty" in str(problems(gate)[0])
+
+
 def test_a_deleted_file_keeps_the_last_good_policy_and_shows(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     ledger = MemoryLedger()
     gate = gate_on(file, ledger)
