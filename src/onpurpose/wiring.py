@@ -50,7 +50,7 @@ class Gate(road.Gate):
     `status()` says why. `TypeError` and `ValueError` are for arguments of a wrong form.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  these are its settings
         self,
         policy: AnyPolicy | None = None,
         audit: str | os.PathLike[str] | Ledger | None = "onpurpose.db",
