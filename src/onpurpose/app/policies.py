@@ -119,7 +119,7 @@ class Held:
                 policy = run(parse_steps(text, self.source.name), pace)
                 compiled = run(compile_steps(policy), pace)
                 # Freed at once, the old rules would hold up every call for milliseconds.
-                old = [rule for one in self.state.policies for rule in one.policy.rules]
+                old = list(self.state.policies[0].policy.rules) if self.state.policies else []
                 self.state = State(self.source.name, compiled)
                 while old:
                     del old[-_FREED:]

@@ -33,6 +33,7 @@ CAPABILITY = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 """A call's capability: dotted segments, nothing else."""
 
 _MAX_PLANS = 4096
+_NONE = array("I")
 _EXACT_IN_FLOAT = 1 << 53
 """Against whole numbers below this a float compares as its shortest decimal form does."""
 
@@ -69,7 +70,7 @@ class CompiledPolicy:
         self.amount_keys = frozenset(key.lower() for key in policy.amount_keys)
         self.path_keys = frozenset(key.lower() for key in policy.path_keys)
         self._rules = policy.rules
-        self._exact: dict[str, array[int]] = {}
+        self._exact: dict[str, int | array[int]] = {}
         self._patterns: list[tuple[tuple[str, ...], int]] = []
         self._plans: dict[str, Plan] = {}
 
@@ -86,7 +87,10 @@ class CompiledPolicy:
 
     def _make_plan(self, capability: str) -> Plan:
         folded = capability.lower().split(".")
-        near = {index for n in range(1, len(folded) + 1) for index in self._exact.get(".".join(folded[:n]), ())}
+        near: set[int] = set()
+        for length in range(1, len(folded) + 1):
+            known = self._exact.get(".".join(folded[:length]), _NONE)
+            near.update(known if isinstance(known, array) else (known,))
         near.update(index for pattern, index in self._patterns if _covers(pattern, folded) is not False)
         return tuple(self._step(self._rules[index], capability) for index in sorted(near))
 
@@ -110,10 +114,11 @@ class CompiledPolicy:
         if "*" in folded:
             self._patterns.append((tuple(folded.split(".")), number))
         else:
-            known = self._exact.get(folded)
-            if known is None:
-                known = self._exact[folded] = array("I")
-            known.append(number)
+            known = self._exact.setdefault(folded, number)
+            if isinstance(known, array):
+                known.append(number)
+            elif known != number:  # most capabilities have one rule: a list for each would cost more than the rules
+                self._exact[folded] = array("I", (known, number))
 
 
 def compile_policy(policy: Policy) -> CompiledPolicy:

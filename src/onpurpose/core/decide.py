@@ -111,15 +111,22 @@ def _with_floors(
     decided: Step | None, unsure: list[Step], compiled: CompiledPolicy, call: Call, facts: Facts
 ) -> Decision:
     """The rule of not knowing: each rule that may fire keeps its outcome as a floor."""
-    floor = max(step.outcome for step in unsure)
+    outcome = max(step.outcome for step in unsure)
+    outcome = max(outcome, _DENY if decided is None else decided.outcome)
+    return Decision(outcome, lambda: _why(outcome, decided, unsure, compiled, call, facts))
+
+
+def _why(  # noqa: PLR0913, PLR0917  all that the decision was made of
+    outcome: Outcome, decided: Step | None, unsure: list[Step], compiled: CompiledPolicy, call: Call, facts: Facts
+) -> tuple[Reason, ...]:
+    """Each doubt that counted (of allowing rules too, where no rule fired), and what stands beside it."""
     reasons = [_unsure(step, compiled, call, facts) for step in unsure if decided is None or step.outcome > _ALLOW]
     if decided is not None:
         reasons.append(decided.decision.reasons[0])
-    elif floor is not _DENY:
+    elif unsure[-1].outcome is not _DENY:
         reasons.append(NO_RULE.reasons[0])
-    outcome = max(reason.outcome for reason in reasons)
     reasons.sort(key=lambda reason: reason.outcome is not outcome)
-    return Decision(outcome, tuple(reasons))
+    return tuple(reasons)
 
 
 def _unsure(step: Step, compiled: CompiledPolicy, call: Call, facts: Facts) -> Reason:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 import orjson
@@ -66,15 +67,24 @@ class Reason(Struct, frozen=True, gc=False, kw_only=True):
 class Decision:
     """The outcome of a call and its reasons, the decisive ones first. Never changed once made.
 
-    `written` remembers the reasons' JSON, once a record needed it.
+    Reasons that no rule made beforehand are worked out when they are first asked for: `reasons` is
+    then a function without arguments. `written` remembers their JSON, once a record needed it.
     """
 
-    __slots__ = ("outcome", "reasons", "written")
+    __slots__ = ("_reasons", "outcome", "written")
 
-    def __init__(self, outcome: Outcome, reasons: tuple[Reason, ...]) -> None:
+    def __init__(self, outcome: Outcome, reasons: tuple[Reason, ...] | Callable[[], tuple[Reason, ...]]) -> None:
         self.outcome = outcome
-        self.reasons = reasons
+        self._reasons = reasons
         self.written: orjson.Fragment | None = None
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why, the decisive reasons first."""
+        reasons = self._reasons
+        if not isinstance(reasons, tuple):
+            reasons = self._reasons = reasons()
+        return reasons
 
     def __repr__(self) -> str:
         return f"Decision({self.outcome!s}, {', '.join(str(reason.code) for reason in self.reasons)})"

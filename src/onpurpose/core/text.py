@@ -35,7 +35,8 @@ _DROPPED = bytes({*range(0x09), *range(0x0E, 0x1C), 0x7F} | set(b"'\"`\\"))
 
 def fold(text: str) -> str:
     """The folded text, in time linear in the text. The text is readable (`unreadable`)."""
-    return _spaced(_stripped(text))
+    plain = text.lower()
+    return plain if _is_plain(plain) else _spaced(_stripped(text))
 
 
 def fold_all(joined: str, texts: Sequence[str], names: Sequence[str]) -> str:
@@ -76,14 +77,20 @@ def _fold_texts(joined: str, texts: Sequence[str]) -> str:
 
 def _stripped(text: str) -> str:
     """Composed, case-folded, without what does not show; white space and comments still in it."""
+    if not text.isascii():
+        text = _REMOVED.sub("", unicodedata.normalize("NFKC", text).casefold())
     if text.isascii():
-        return text.lower().encode().translate(_SPACES, _DROPPED).decode()
-    return _REMOVED.sub("", unicodedata.normalize("NFKC", text).casefold())
+        text = text.lower().encode().translate(_SPACES, _DROPPED).decode()
+    return text
 
 
 def _spaced(stripped: str) -> str:
     """What separates words made one space: white space, comments, `$IFS`."""
-    return _GAP.sub(" ", _without_comments(stripped))
+    if not stripped.isascii() or "$" in stripped or "/*" in stripped:
+        return _GAP.sub(" ", _without_comments(stripped))
+    while "  " in stripped:  # of plain ASCII all white space is spaces by now; each pass halves the runs
+        stripped = stripped.replace("  ", " ")
+    return stripped
 
 
 def unreadable(text: str) -> bool:
