@@ -96,6 +96,17 @@ def test_a_beat_ends_with_its_object() -> None:
     beat.stop()
 
 
+def test_a_beat_that_rests_for_long_ends_with_its_object_at_once() -> None:
+    before = set(threading.enumerate())
+    heart = Heart()
+    beat = Beat(heart.beat, 3600)
+    (thread,) = set(threading.enumerate()) - before
+    del heart
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+    beat.stop()
+
+
 def test_a_beat_may_be_so_slow_that_it_never_comes() -> None:
     heart = Heart()
     Beat(heart.beat, float("inf")).stop()

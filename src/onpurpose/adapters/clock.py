@@ -52,9 +52,9 @@ class Beat:
     """Calls a method of an object every `seconds` on a thread of its own, until stopped or the object is gone."""
 
     def __init__(self, method: Callable[[Callable[[], None]], None], seconds: float) -> None:
-        self._method = weakref.WeakMethod(method)
+        stopped = self._stopped = threading.Event()
+        self._method = weakref.WeakMethod(method, lambda _: stopped.set())
         self._seconds = min(seconds, threading.TIMEOUT_MAX)
-        self._stopped = threading.Event()
         self._start()
         reference = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: beat._start() if (beat := reference()) else None)
