@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 import time
 from collections.abc import Mapping
 from datetime import date
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from onpurpose import Call, Gate, Masking, parse_policy
 from onpurpose.adapters.memory import MemoryLedger
-from onpurpose.app.masking import MASK, Pattern
+from onpurpose.app.masking import _CARD_HINT, _PATTERNS, MASK, Pattern, _may_hide
 from onpurpose.core.facts import Facts
 from tests.app.logs import decisions
 
@@ -329,3 +330,24 @@ def test_a_gate_masks_as_it_is_told() -> None:
     (record,) = decisions(ledger)
     assert record["payload"] == {"badge": MASK, "car": "at [masked: plate]"}
     assert record["policy_context"] == {"badge": MASK}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expression"),
+    [(kind, one) for kind, text in _PATTERNS.items() for one in text.split("|\\b") if kind == "token"]
+    + [(kind, text) for kind, text in _PATTERNS.items() if kind != "token"]
+    + [("card number", _CARD_HINT)],
+)
+@given(data=st.data())
+@settings(max_examples=60)
+def test_no_secret_slips_past_the_look_ups_that_spare_the_search(
+    kind: str, expression: str, data: st.DataObject
+) -> None:
+    standard = expression.replace(r"\z", r"\Z")
+    text = data.draw(st.from_regex(re.compile(standard, re.ASCII), fullmatch=kind != "url password"))
+    if text.isascii() and MASKING._kinds_in(text):  # the two engines differ on white space
+        assert _may_hide(text.lower())
+
+
+def test_a_secret_in_a_text_of_the_context_is_masked() -> None:
+    assert MASKING.context({"note": "password=hunter22"}) == {"note": "[masked: password]"}

@@ -7,11 +7,46 @@ import secrets
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 
 import orjson
 
 from onpurpose.core.record import GENESIS, MAX_BODY, LedgerError, Receipt, Record, Stored, link
+
+
+class Settled(Future[Receipt]):
+    """A future that was done when it was made, without the locks of one that is waited for."""
+
+    def __init__(self, receipt: Receipt) -> None:
+        self._receipt = receipt
+
+    def result(self, timeout: float | None = None) -> Receipt:
+        """The receipt, at once."""
+        return self._receipt
+
+    def exception(self, timeout: float | None = None) -> None:
+        """None."""
+
+    def done(self) -> bool:
+        """True."""
+        return True
+
+    def running(self) -> bool:
+        """False."""
+        return False
+
+    def cancel(self) -> bool:
+        """False: it is done."""
+        return False
+
+    def cancelled(self) -> bool:
+        """False."""
+        return False
+
+    def add_done_callback(self, fn: Callable[[Future[Receipt]], object]) -> None:
+        """Called at once."""
+        fn(self)
 
 
 class MemoryLedger:
@@ -30,7 +65,6 @@ class MemoryLedger:
 
     def append(self, record: Record) -> Future[Receipt]:
         """A future that is done: with the receipt, or with the `LedgerError` that says why not."""
-        future: Future[Receipt] = Future()
         body = record.body
         receipt = None
         with self._lock:
@@ -39,10 +73,10 @@ class MemoryLedger:
                     self._add(_opened())
                 receipt = self._add(body)
         if receipt is not None:
-            future.set_result(receipt)
-        else:
-            future.set_exception(LedgerError(f"the log in memory {self._refusal(len(body))}"))
-        return future
+            return Settled(receipt)
+        refused: Future[Receipt] = Future()
+        refused.set_exception(LedgerError(f"the log in memory {self._refusal(len(body))}"))
+        return refused
 
     def records(self) -> list[Stored]:
         """Every record so far, in order; the first tells that the log was opened."""

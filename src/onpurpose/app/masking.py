@@ -54,10 +54,20 @@ _PATTERNS = {
 # ISO/IEC 7812: 13 to 19 digits; payment networks begin with 2 to 6. A fraction's digits are none.
 _CARD = re.compile(r"(?<![0-9])(?<![0-9]\.)[2-6](?:[ -]?[0-9]){12,18}(?![0-9])")
 _CARD_HINT = r"[2-6](?:[ -]?[0-9]){12}"
+_CARD_DIGITS = 13
+_SHORTEST = 8
+"""Characters of the shortest text that can hold a secret: `pwd=1234`."""
+
+_TEXTS = {str}
+_MOST_KNOWN = 10_000
+"""Keys and contexts that are remembered, so that they are looked at once."""
+
 _GROUP = re.compile(r"[0-9]+")
 _MOST_GROUPS = 6
 _DOUBLED = str.maketrans("0123456789", "0246813579")  # the sum of the digits of the double
 _PASSES = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """What a kind of secret looks like in a text (RE2 syntax)."""
@@ -92,9 +102,9 @@ class Masking:
             raise ValueError(f"a masking pattern is no RE2 expression: {error}") from None
         if any(expression.search("") for _, expression in self._kinds):
             raise ValueError("a masking pattern matches an empty text")
-        # One pass for all kinds: most texts hold no secret, and this is asked of every one of them.
-        self._hint: Callable[[str], object] = hints.Match
+        self._kinds_in: Callable[[str], object] = hints.Match
         self._secret: dict[str, bool] = {}
+        self._clean: set[tuple[tuple[str, object], ...]] = set()
 
     def payload(self, payload: object, facts: Facts) -> object:
         """The payload as JSON can hold it, secrets masked; itself, where there is nothing to mask."""
@@ -104,14 +114,30 @@ class Masking:
             return self.value(payload)
         return payload
 
+    def _hint(self, text: str) -> object:
+        """Something if the text may hold a secret: one pass for all kinds, and none for most texts."""
+        if not self._apart and (len(text) < _SHORTEST or (text.isascii() and not _may_hide(text.lower()))):
+            return None
+        return self._kinds_in(text)
+
     def context(self, context: Mapping[str, object] | None) -> object:
-        """The policy context as JSON can hold it, what stands under secret keys masked."""
+        """The policy context as JSON can hold it, secrets masked; itself, where there is nothing to mask."""
         if not context:
             return context
-        for key, value in context.items():
-            if type(key) is not str or (type(value) is not str and value is not None):
-                return self.value(context)
-        return self.value(context) if self._any_secret(context) else context
+        entries = tuple(context.items())
+        try:
+            # An application says the same of itself on every call; but an enum may equal its text.
+            if entries in self._clean and {*map(type, context)} == _TEXTS:
+                return context
+        except TypeError:  # a list or mapping in it, which cannot be looked up
+            return self.value(context)
+        if all(type(key) is str and (value is None or type(value) is str) for key, value in entries):
+            text = " ".join([str(value) for _, value in entries])
+            if not self._hint(text) and not self._any_secret(context):
+                if len(self._clean) < _MOST_KNOWN:
+                    self._clean.add(entries)
+                return context
+        return self.value(context)
 
     def _any_secret(self, keys: Iterable[str]) -> bool:
         known = self._secret
@@ -158,7 +184,7 @@ class Masking:
         known = self._secret.get(key)
         if known is None:
             known = self._looks_secret(key)
-            if len(self._secret) < 10_000:  # keys come from a model: remember only so many
+            if len(self._secret) < _MOST_KNOWN:  # keys come from a model
                 self._secret[key] = known
         return known
 
@@ -168,6 +194,36 @@ class Masking:
             return True
         words = _WORD.findall(_HUMP.sub(r"\1 \2", key).casefold())
         return any(w.startswith(self._short) or w.endswith(self._short) for w in words) or self.text(key) != key
+
+
+def _may_hide(text: str) -> bool:
+    """Whether an ASCII text in lower case has in it what a secret of our kinds cannot be without.
+
+    RE2 lets go of the interpreter, and to get it back takes far longer than the search: a thread that
+    writes the log has it by then. Look-ups keep it, and they suffice for most texts.
+    """
+    return (
+        "key" in text
+        or "pass" in text
+        or "pwd" in text
+        or "secret" in text
+        or "token" in text
+        or "bearer" in text
+        or "basic" in text
+        or "eyj" in text
+        or "akia" in text
+        or "asia" in text
+        or "aiza" in text
+        or "k-" in text
+        or "k_" in text
+        or ("_" in text and ("gh" in text or "pat_" in text or "npm_" in text or "hf_" in text))
+        or "glpat-" in text
+        or "xox" in text
+        or "pypi-" in text
+        or "sg." in text
+        or ("://" in text and "@" in text)
+        or len(text) - len(text.encode().translate(None, b"0123456789")) >= _CARD_DIGITS
+    )
 
 
 def _bare(key: str) -> str:
