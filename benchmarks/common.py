@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from onpurpose.adapters.memory import Settled
 from onpurpose.core.record import GENESIS, Receipt, Record, link
 
 HERE = Path(__file__).parent

@@ -55,12 +55,21 @@ class Beat:
         stopped = self._stopped = threading.Event()
         self._method = weakref.WeakMethod(method, lambda _: stopped.set())
         self._seconds = min(seconds, threading.TIMEOUT_MAX)
+        self._hushed = threading.Event()
         self._start()
         reference = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: beat._start() if (beat := reference()) else None)
+        os.register_at_fork(after_in_child=lambda: beat._revive() if (beat := reference()) else None)
 
     def _start(self) -> None:
-        threading.Thread(target=_beat, args=(self._method, self._seconds, self._stopped), daemon=True).start()
+        details = (self._method, self._seconds, self._stopped, self._hushed)
+        threading.Thread(target=_beat, args=details, daemon=True).start()
+
+    def _revive(self) -> None:
+        """In a forked child, which has no thread but the one that forked."""
+        if self._hushed.is_set():
+            self._hushed.clear()
+            gc.enable()
+        self._start()
 
     def stop(self) -> None:
         """Call no more."""
@@ -68,20 +77,25 @@ class Beat:
 
 
 def _beat(
-    method: weakref.WeakMethod[Callable[[Callable[[], None]], None]], seconds: float, stopped: threading.Event
+    method: weakref.WeakMethod[Callable[[Callable[[], None]], None]],
+    seconds: float,
+    stopped: threading.Event,
+    hushed: threading.Event,
 ) -> None:
     while not stopped.wait(seconds):
         call = method()
         if call is None:
             return
-        collecting = gc.isenabled()
-        gc.disable()  # a full collection amid the work would hold up every thread; `Pace` does the small ones
+        if gc.isenabled():  # a full collection amid the work would hold up every thread; `Pace` does the small ones
+            hushed.set()
+            gc.disable()
         try:
             call(Pace())
         except Exception:
             log.exception("what is done every %s s failed, and is tried again", seconds)
         finally:
-            if collecting:
+            if hushed.is_set():
+                hushed.clear()
                 gc.enable()
         del call
 

@@ -220,7 +220,7 @@ def _learn_paths(values: list[tuple[str, object]], listable: Counter[str]) -> Le
     groups: dict[Path, list[Path]] = {}
     for value, cwd in values:
         reading = read_path(value, cwd)
-        parts = tuple(reading.strict[1:].split("/")[:-1]) if reading is not None else ()
+        parts = tuple(reading[0][1:].split("/")[:-1]) if reading is not None else ()
         if len(parts) >= 2 and _is_listable("/".join(parts)) and not _NOT_IN_PREFIX.search("/".join(parts)):
             groups.setdefault(parts[:2], []).append(parts)
     kept = [folders for folders in groups.values() if len(folders) > 1]

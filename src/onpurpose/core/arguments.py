@@ -9,7 +9,7 @@ from typing import TypeAlias
 from onpurpose.core.domains import host_of, in_domain
 from onpurpose.core.facts import Answer, Facts, needle
 from onpurpose.core.numbers import Real, as_number, exact
-from onpurpose.core.paths import loosened, read_path
+from onpurpose.core.paths import prefix_of, read_path, under
 from onpurpose.core.policy import (
     Argument,
     Compare,
@@ -188,18 +188,13 @@ def _domain_in(test: DomainIn) -> Check:
 
 
 def _under(test: Under) -> Check:
-    prefixes = with_loose(test.prefixes)
+    prefixes = [prefix_of(path) for path in test.prefixes]
 
     def check(facts: Facts, value: object) -> Answer:
         reading = read_path(value, facts.base) if isinstance(value, str) else None
-        return None if reading is None else either([reading.under(*prefix) for prefix in prefixes])
+        return None if reading is None else either([under(reading, prefix) for prefix in prefixes])
 
     return check
-
-
-def with_loose(prefixes: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Each prefix with its loose form, as `Reading.under` takes them."""
-    return [(prefix, loosened(prefix) or prefix) for prefix in prefixes]
 
 
 # -- tests of the place itself

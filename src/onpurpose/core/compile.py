@@ -7,12 +7,13 @@ from array import array
 from collections.abc import Callable, Generator
 from typing import NamedTuple, TypeAlias
 
-from onpurpose.core.arguments import COMPARE, compile_argument, either, with_loose
+from onpurpose.core.arguments import COMPARE, compile_argument, either
 from onpurpose.core.call import MAX_NAME
 from onpurpose.core.decision import Code, Decision, Reason, RuleRef
 from onpurpose.core.facts import Answer, Facts, needle
 from onpurpose.core.numbers import as_number, exact
 from onpurpose.core.outcome import Outcome
+from onpurpose.core.paths import prefix_of, under
 from onpurpose.core.policy import (
     Amount,
     Argument,
@@ -168,7 +169,16 @@ def _covers(pattern: tuple[str, ...], segments: list[str]) -> Answer:
 
 def _contains(condition: Contains, _: CompiledPolicy) -> Ask:
     needles = tuple(needle(text) for text in condition.texts)
-    return lambda facts: facts.contains(needles)
+    if len(needles) > 1:
+        return lambda facts: facts.contains(needles)
+    ((text, sought),) = needles
+
+    def ask(facts: Facts) -> Answer:
+        if sought in (facts.haystack or facts.fold()) or text in facts.joined or text in facts.names:
+            return facts.contains(needles)
+        return False
+
+    return ask
 
 
 def _amount(condition: Amount, compiled: CompiledPolicy) -> Ask:
@@ -189,15 +199,15 @@ def _amount(condition: Amount, compiled: CompiledPolicy) -> Ask:
 
 
 def _path_prefix(condition: PathPrefix, compiled: CompiledPolicy) -> Ask:
-    prefixes, keys = with_loose(condition.prefixes), compiled.path_keys
+    prefixes, keys = [prefix_of(path) for path in condition.prefixes], compiled.path_keys
 
     def ask(facts: Facts) -> Answer:
         readings, trouble = facts.paths(keys)
         if trouble:
             return None
         if len(readings) == 1 == len(prefixes):
-            return readings[0].under(*prefixes[0])
-        return either([_all_under([r.under(*prefix) for r in readings]) for prefix in prefixes])
+            return under(readings[0], prefixes[0])
+        return either([_all_under([under(reading, prefix) for reading in readings]) for prefix in prefixes])
 
     return ask
 

@@ -27,14 +27,14 @@ def decide(policies: tuple[CompiledPolicy, ...], call: Call) -> Decision:
         facts = read_facts(call)
     except Malformed as malformed:
         return denial(Code.MALFORMED_CALL, str(malformed))
-    return decide_on(policies, call, facts)
+    return _judge(policies[0], call, facts) if len(policies) == 1 else decide_on(policies, call, facts)
 
 
 def read_facts(call: Call) -> Facts:
     """The call's facts. Raises `Malformed`, saying why, where the call cannot be read at all."""
     agent, context = call.agent_id, call.policy_context
     capability: object = call.capability
-    if not _is_name(agent) or not agent:
+    if not (type(agent) is str and agent.isascii() and 0 < len(agent) <= MAX_NAME) and not (agent and _is_name(agent)):
         raise Malformed("agent_id is no readable text of 1 to 512 characters")
     if not isinstance(capability, str) or not capability.isascii():
         raise Malformed(_NO_CAPABILITY)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 from onpurpose.core.text import unreadable
@@ -22,32 +22,45 @@ _SPECIAL = re.compile(r"/[/.]|/\Z|^/(?:proc|dev)/|[%$`\\\0]")
 _DOORS = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?(?:root|cwd|fd)|/dev/fd")
 
 
-class Reading(NamedTuple):
-    """A path in normal form, and the forms that lenient readers give it: characters, case, escapes resolved."""
+Reading: TypeAlias = tuple[str, tuple[str, ...]]
+"""A path in normal form, and the forms that lenient readers give it (case, characters, escapes resolved)."""
 
-    strict: str
-    loose: tuple[str, ...]
 
-    def under(self, prefix: str, loose_prefix: str) -> bool | None:
-        """Whether it lies at or under the prefix; unknown where the forms disagree."""
-        strict = lies_under(self.strict, prefix)
-        for loose in self.loose:
-            if lies_under(loose, loose_prefix) is not strict:
-                return None
-        return strict
+class Prefix(NamedTuple):
+    """An absolute path in normal form, what paths below it begin with, and both as lenient readers see them."""
+
+    path: str
+    below: str
+    loose: str
+    loose_below: str
+
+
+def prefix_of(path: str) -> Prefix:
+    """The prefix of that normal form."""
+    loose = loosened(path) or path
+    return Prefix(path, path.rstrip("/") + "/", loose, loose.rstrip("/") + "/")
+
+
+def under(reading: Reading, prefix: Prefix) -> bool | None:
+    """Whether the path lies at or under the prefix, by component; unknown where the forms disagree."""
+    strict = reading[0] == prefix[0] or reading[0].startswith(prefix[1])
+    for loose in reading[1]:
+        if (loose == prefix[2] or loose.startswith(prefix[3])) is not strict:
+            return None
+    return strict
 
 
 def read_path(text: str, cwd: object = None) -> Reading | None:
     """The path that the text means, relative ones from `cwd`; `None` where that cannot be told."""
     if text[:1] == "/" and text.islower() and text.isascii() and not _SPECIAL.search(text):
-        return Reading(text, (text,))  # already in normal form, and all readers agree
+        return text, (text,)  # already in normal form, and all readers agree
     located = _located(text, cwd)
     strict = None if located is None else normal(located)
     if located is None or strict is None:
         return None
     # Some resolve `..` before they decode, some after.
     loose = [None if form is None else normal(form) for form in (loosened(located), loosened(strict))]
-    return None if None in loose else Reading(strict, tuple(form for form in loose if form is not None))
+    return None if None in loose else (strict, tuple(form for form in loose if form is not None))
 
 
 def normal(path: str) -> str | None:
@@ -75,11 +88,6 @@ def loosened(path: str) -> str | None:
             return unicodedata.normalize("NFKC", path).casefold()
         path = decoded
     return None
-
-
-def lies_under(path: str, prefix: str) -> bool:
-    """Whether a path in normal form is the prefix or below it, by component."""
-    return prefix in (path, "/") or path.startswith(prefix + "/")
 
 
 def _located(text: str, cwd: object) -> str | None:
