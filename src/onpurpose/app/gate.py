@@ -118,18 +118,10 @@ class Gate:
 
         `policy_path` names the policy file for this call, instead of the gate's own choice.
         """
-        call = Call(
-            agent_id,
-            capability,
-            payload,
-            policy_context,
-            task_context=task_context,
-            risk_category=risk_category,
-            identity=identity,
-            purpose_id=purpose_id,
-            data_source_id=data_source_id,
-            elements=elements,
-        )
+        call = Call(  # by position: names cost, on every call
+            agent_id, capability, payload, policy_context, task_context, risk_category, identity, purpose_id,
+            data_source_id, elements,
+        )  # fmt: skip
         return self.begin(call, policy_path).finish(self.patience)
 
     def begin(self, call: Call, policy_path: object = None) -> Pending:
@@ -138,7 +130,7 @@ class Gate:
         states: tuple[State, ...] = ()
         try:
             path = None if policy_path is None else str(policy_path)
-            states = self._policies.states(path, call.agent_id, _mapping(call.policy_context))
+            states = self._policies.states(path, call.agent_id, call.policy_context)
             facts = read_facts(call)
             decision = _decide(states, call, facts)
         except Malformed as malformed:
@@ -208,11 +200,6 @@ def _decide(states: tuple[State, ...], call: Call, facts: Facts) -> Decision:
         if state.refusal is not None:
             return NO_POLICY if state is NOTHING else state.refusal
     return decide_on(tuple(policy for state in states for policy in state.policies), call, facts)
-
-
-def _mapping(context: object) -> Mapping[str, object] | None:
-    """The context if it can be asked; a malformed one chooses no policy, and `read_facts` denies it."""
-    return context if type(context) is dict or isinstance(context, Mapping) else None
 
 
 def _written(states: tuple[State, ...]) -> orjson.Fragment:

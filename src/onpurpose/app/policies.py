@@ -241,15 +241,19 @@ class Policies:
             held = self._by_path.setdefault(path, held)
         return held
 
-    def states(self, path: str | None, agent_id: str, context: Mapping[str, object] | None) -> tuple[State, ...]:
-        """What is in force for a call. More than one where the context does not tell which: the strictest decides."""
+    def states(self, path: str | None, agent_id: str, context: object) -> tuple[State, ...]:
+        """What is in force for a call. More than one where the context does not tell which: the strictest decides.
+
+        A context that is no mapping tells nothing; the call is denied for it elsewhere.
+        """
         if path is not None:
             return (self.held(path).state,)
         if self._only is not None:
             return (self._only.state,)
+        told: Mapping[str, object] = context if isinstance(context, Mapping) else {}
         found: list[State] = []
         for choice in self._choices:
-            suits = choice.suits(agent_id, context or {})
+            suits = choice.suits(agent_id, told)
             if suits is not False:
                 found.append(choice.held.state)
             if suits:

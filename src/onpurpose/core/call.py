@@ -46,13 +46,12 @@ class Call:
         "task_context",
     )
 
-    def __init__(  # noqa: PLR0913  these are the contract's fields
+    def __init__(  # noqa: PLR0913, PLR0917  these are the contract's fields
         self,
         agent_id: str,
         capability: str,
         payload: object = None,
         policy_context: Mapping[str, object] | None = None,
-        *,
         task_context: str | None = None,
         risk_category: str | None = None,
         identity: Identity | None = None,

@@ -22,6 +22,8 @@ from onpurpose.core.numbers import as_number
 from onpurpose.core.values import plain
 
 _INT64 = 1 << 63
+_DIRECT = frozenset({str, type(None)})
+_NOTHING: Mapping[str, object] = {}
 
 
 def digest(call: Call, facts: Facts) -> str:
@@ -31,7 +33,8 @@ def digest(call: Call, facts: Facts) -> str:
 
 def canonical(call: Call, facts: Facts) -> bytes:
     """The canonical form of a call whose facts could be read."""
-    identity, context = call.identity, call.policy_context or {}
+    identity, context = call.identity, call.policy_context or _NOTHING
+    environment, role, tenant = context.get("environment"), context.get("user_role"), context.get("tenant")
     fields = [
         call.agent_id,
         call.capability,
@@ -39,11 +42,11 @@ def canonical(call: Call, facts: Facts) -> bytes:
         None if identity is None else [identity.user_id, sorted(identity.groups)],
         call.purpose_id,
         call.data_source_id,
-        context.get("environment"),
-        context.get("user_role"),
-        context.get("tenant"),
+        environment,
+        role,
+        tenant,
     ]
-    if facts.direct and all(value is None or type(value) is str for value in fields[-3:]):
+    if facts.direct and type(environment) in _DIRECT and type(role) in _DIRECT and type(tenant) in _DIRECT:
         try:
             return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
         except orjson.JSONEncodeError:  # a lone surrogate in what the application vouches for
