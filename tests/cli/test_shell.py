@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import click
@@ -120,6 +121,8 @@ def test_tail_follows_what_another_process_records(folder: Path) -> None:
     command = [sys.executable, "-m", "onpurpose", "audit", "tail", "-f", "-n", "1", "--log", "audit.db"]
     running = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stdout is not None
+    watchdog = threading.Timer(60, running.kill)  # lines that never come end the test, not the suite
+    watchdog.start()
     try:
         first = running.stdout.readline()
         process(*record, "nobody.knows", cwd=folder)
@@ -127,6 +130,7 @@ def test_tail_follows_what_another_process_records(folder: Path) -> None:
         assert "mail.send" in first
         assert [line.split()[2] for line in come] == ["log.opened", "deny"]
     finally:
+        watchdog.cancel()
         running.kill()
         running.communicate(timeout=60)
 

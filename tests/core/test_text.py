@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onpurpose.core.text import MAX_MARKS, fold, fold_all, unreadable
+from onpurpose.core.text import BETWEEN, MAX_MARKS, fold, fold_all, unreadable
 
 SAME = [
     "rm -rf",
@@ -79,7 +79,7 @@ def test_all_texts_are_found_where_they_are_sought(texts: list[str], names: list
 
 @given(st.lists(READABLE, min_size=1, max_size=3))
 def test_no_match_spans_texts_and_names(texts: list[str]) -> None:
-    parts = fold_all(" ".join(texts), texts, ["x", "y"]).split("A")
+    parts = fold_all(" ".join(texts), texts, ["x", "y"]).split(BETWEEN)
     assert parts[-2:] == ["x", "y"]
 
 

@@ -187,7 +187,7 @@ def _amount(condition: Amount, compiled: CompiledPolicy) -> Ask:
     upward = condition.operator in (Operator.GT, Operator.GTE)
 
     def ask(facts: Facts) -> Answer:
-        low, high, trouble = facts.amounts(keys)
+        low, high, trouble = facts.amounts_read if facts.amount_keys is keys else facts.amounts(keys)
         if trouble:
             return None
         if not as_it_is:

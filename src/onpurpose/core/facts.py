@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from onpurpose.core.call import MAX_DEPTH, MAX_TEXT, MAX_VALUES, Call
 from onpurpose.core.numbers import Real, magnitude
 from onpurpose.core.paths import Reading, read_path
-from onpurpose.core.text import fold, fold_all, unreadable
+from onpurpose.core.text import BETWEEN, fold, fold_all, unreadable
 from onpurpose.core.values import ABSENT, OPAQUE, entries, scalars_under
 
 Answer: TypeAlias = bool | None
@@ -37,7 +37,7 @@ class _Anything:
 ANYTHING: Final = _Anything()
 """In place of folded text that cannot be had."""
 
-_NOWHERE = "AAA"
+_NOWHERE = "\\"  # removed from all folded text
 
 
 class Needle(NamedTuple):
@@ -69,7 +69,7 @@ class Facts:
     """
 
     __slots__ = (
-        "_amount_keys", "_amounts", "_path_keys", "_paths", "_size", "_values", "blurred", "context", "direct", "flat",
+        "_path_keys", "_paths", "_size", "_values", "amount_keys", "amounts_read", "blurred", "context", "direct", "flat",
         "haystack", "joined", "keys", "names", "opaque", "payload", "texts",
     )  # fmt: skip
 
@@ -80,7 +80,7 @@ class Facts:
         self.opaque = self.blurred = False
         self.direct = True
         self.haystack: Container[str] | None = None
-        self._amount_keys: frozenset[str] | None = None
+        self.amount_keys: frozenset[str] | None = None
         self._path_keys: frozenset[str] | None = None
         self.texts: list[str] = []
         self.flat = type(payload) is dict and len(payload) <= MAX_DEPTH and self._flat(payload, self.texts)
@@ -100,7 +100,10 @@ class Facts:
                     return False
                 texts.append(value)
                 size += len(value)
-            elif kind is int or kind is float:
+            elif kind is int:
+                if not _MIN_INT <= value <= _MAX_INT:
+                    self.direct = False
+            elif kind is float:
                 self.direct = self.direct and _is_direct(value)
             elif kind is not bool and value is not None:
                 return False
@@ -208,7 +211,7 @@ class Facts:
 
     def fold(self) -> Container[str]:
         """The folded text of values and keys; one that holds all where there is none, or some cannot be read."""
-        self.names = "A".join(self.keys)
+        self.names = BETWEEN.join(self.keys)
         unread = self.payload is None or self.opaque or self.blurred
         self.haystack = ANYTHING if unread else fold_all(self.joined, self.texts, self.keys)
         return self.haystack
@@ -216,11 +219,11 @@ class Facts:
     # -- amounts
 
     def amounts(self, keys: frozenset[str]) -> Amounts:
-        """The payload's amounts, read under the keys (lower case)."""
-        if self._amount_keys is not keys:
-            self._amount_keys = keys
-            self._amounts = self._read_amounts(keys)
-        return self._amounts
+        """The payload's amounts, read under the keys (lower case); also left in `amounts_read`, for `amount_keys`."""
+        if self.amount_keys is not keys:
+            self.amount_keys = keys
+            self.amounts_read = self._read_amounts(keys)
+        return self.amounts_read
 
     def _read_amounts(self, keys: frozenset[str]) -> Amounts:
         found, trouble = self._under(keys, "amount")

@@ -33,26 +33,32 @@ _SPACES = bytes.maketrans(b"\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f", b" " * 9)
 _DROPPED = bytes({*range(0x09), *range(0x0E, 0x1C), 0x7F} | set(b"'\"`\\"))
 
 
+BETWEEN = "`"
+"""Stands between readings that are sought in together: a quote, which no folded text holds."""
+
+
 def fold(text: str) -> str:
     """The folded text, in time linear in the text. The text is readable (`unreadable`)."""
     plain = text.lower()
-    return plain if _is_plain(plain) else _spaced(_stripped(text))
+    return plain if _is_plain(plain, 0) else _spaced(_stripped(text))
 
 
 def fold_all(joined: str, texts: Sequence[str], names: Sequence[str]) -> str:
     """The folded texts, each and all `joined` by one space, and each folded name.
 
-    What a folded needle is sought in. Between the readings stands an `A`, which no folded text
-    holds, so that no match spans two.
+    What a folded needle is sought in; `BETWEEN` the readings keeps a match from spanning two.
     """
-    plain = f"{joined.lower()}A{'A'.join(map(str.lower, names))}"
-    if _is_plain(plain):
+    plain = f"{joined}`{'`'.join(names)}".lower()
+    if _is_plain(plain, len(names) or 1):
         return plain
-    return "A".join([_fold_texts(joined, texts), *map(fold, names)])
+    return BETWEEN.join([_fold_texts(joined, texts), *map(fold, names)])
 
 
-def _is_plain(text: str) -> bool:
-    """Whether folding leaves a lower-case text as it is; the look-ups cost less than any one pass over it."""
+def _is_plain(text: str, between: int) -> bool:
+    """Whether folding leaves a lower-case text as it is, but for so many `BETWEEN` in it.
+
+    Look-ups that find nothing cost less than any one pass over the text.
+    """
     return (
         text.isascii()
         and text.isprintable()
@@ -61,7 +67,7 @@ def _is_plain(text: str) -> bool:
         and '"' not in text
         and "\\" not in text
         and "$" not in text
-        and "`" not in text
+        and text.count(BETWEEN) == between
         and "/*" not in text
     )
 
@@ -72,7 +78,7 @@ def _fold_texts(joined: str, texts: Sequence[str]) -> str:
     # comment, which may begin in one text, end in another and swallow what is between.
     if "/*" not in stripped or len(texts) == 1:
         return _spaced(stripped)
-    return "A".join([_spaced(stripped), *map(fold, texts)])
+    return BETWEEN.join([_spaced(stripped), *map(fold, texts)])
 
 
 def _stripped(text: str) -> str:
