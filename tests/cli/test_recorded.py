@@ -48,6 +48,17 @@ def test_show_chooses_what_is_listed(folder: Path, show: str, outcomes: set[str]
     assert told["outcomes"] == {"allow": 1, "warn": 1, "require_approval": 1, "deny": 2}
 
 
+def test_a_replay_is_recorded_where_a_log_is_named_and_told_apart_in_it(folder: Path) -> None:
+    replayed = run_json("replay", "calls.jsonl", "--policy", "shell.yaml", "--audit", "replayed.db")
+    records = [
+        json.loads(line)["record"] for line in run("audit", "export", "--log", "replayed.db").stdout.splitlines()
+    ]
+    decisions = [record for record in records if record["kind"] == "decision"]
+    assert len(decisions) == replayed["calls"]
+    assert all(record["task_context"].startswith("replay") for record in decisions)
+    assert run("audit", "verify", "--log", "replayed.db").exit_code == 0
+
+
 def test_limit_takes_the_first_calls(folder: Path) -> None:
     assert run_json("replay", "calls.jsonl", "--policy", "shell.yaml", "--limit", 2)["calls"] == 2
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import click
 
 from onpurpose.adapters.transcripts import Transcript
+from onpurpose.agents.guard import ask
 from onpurpose.app import history
 from onpurpose.app.history import Notable, Summary, Tally, summarise
 from onpurpose.cli.calls import quiet_log, read_policy
 from onpurpose.cli.output import Exit, count, say, say_json, say_table, verb_options, visible
 from onpurpose.cli.recorded import reading, recorded_options, refuse_empty, tell_unread, unread_json
+from onpurpose.core.call import MAX_NAME, Call
 from onpurpose.core.history import Doubt
 from onpurpose.core.outcome import Outcome
 from onpurpose.wiring import Gate
@@ -66,6 +68,15 @@ def replay(  # noqa: PLR0913, PLR0917  the verb's options
         _tell(summary, notable, show)
         tell_unread(transcript)
     return Exit.FINDINGS if transcript.unread else Exit.FINE
+
+
+def _marked(call: Call) -> Call:
+    """The call, told apart in a log from one that an agent made: the task is to replay."""
+    task = f"replay: {call.task_context}"[:MAX_NAME] if call.task_context else "replay"
+    return Call(
+        call.agent_id, call.capability, call.payload, call.policy_context, task, call.risk_category, call.identity,
+        call.purpose_id, call.data_source_id, call.elements,
+    )  # fmt: skip
 
 
 def _tell(summary: Summary, notable: list[Notable], show: str) -> None:
