@@ -46,20 +46,25 @@ _NEVER_SECONDS = 1e6  # a replay is of one state of the policies
 @click.option(
     "--show", type=click.Choice(list(_SHOW)), default="all", show_default=True, help="Which calls to list, with why."
 )
+@click.option(
+    "--audit", metavar="PATH",
+    help="Record each decision in this log, its task context marked `replay`. Default: nothing is recorded.",
+)  # fmt: skip
 @verb_options
 def replay(  # noqa: PLR0913, PLR0917  the verb's options
-    calls: Path, form: str | None, policy: Path, limit: int | None, show: str, as_json: bool
+    calls: Path, form: str | None, policy: Path, limit: int | None, show: str, audit: str | None, as_json: bool
 ) -> Exit:
     """Decide recorded calls again, and count the outcomes.
 
-    CALLS is a file, a folder of *.jsonl, or - for stdin. Nothing is run and nothing is recorded.
-    Exits with 1 when something could not be read, 2 when there was no call at all.
+    CALLS is a file, a folder of *.jsonl, or - for stdin. Nothing is run, and nothing is recorded
+    unless --audit names a log. Exits with 1 when something could not be read, 2 when there was no
+    call at all.
     """
     in_force = read_policy(policy)
     quiet_log()
-    with Gate(in_force, None, reload_seconds=_NEVER_SECONDS) as gate, reading(calls, form, "replaying") as transcript:
+    with Gate(in_force, audit, reload_seconds=_NEVER_SECONDS) as gate, reading(calls, form, "replaying") as transcript:
         wanted = islice(transcript, limit)
-        summary = summarise(history.replay(wanted, lambda call: gate.begin(call).finish().decision))
+        summary = summarise(history.replay(wanted, lambda call: ask(gate, _marked(call)).decision))
     refuse_empty(transcript, summary.total, calls)
     notable = [one for outcome in _SHOW[show] for one in summary.notable if one.outcome is outcome]
     if as_json:

@@ -69,8 +69,8 @@ class Facts:
     """
 
     __slots__ = (
-        "_path_keys", "_paths", "_size", "_values", "amount_keys", "amounts_read", "blurred", "context", "direct", "flat",
-        "haystack", "joined", "keys", "names", "opaque", "payload", "texts",
+        "_path_keys", "_paths", "_size", "_values", "amount_keys", "amounts_read", "blurred", "context",
+        "direct", "flat", "haystack", "joined", "keys", "names", "opaque", "payload", "texts",
     )  # fmt: skip
 
     def __init__(self, call: Call) -> None:
