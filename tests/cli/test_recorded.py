@@ -55,7 +55,9 @@ def test_a_replay_is_recorded_where_a_log_is_named_and_told_apart_in_it(folder: 
     ]
     decisions = [record for record in records if record["kind"] == "decision"]
     assert len(decisions) == replayed["calls"]
-    assert all(record["task_context"].startswith("replay") for record in decisions)
+    readable = [record for record in decisions if record["digest"] is not None]
+    assert readable
+    assert all(record["task_context"].startswith("replay") for record in readable)
     assert run("audit", "verify", "--log", "replayed.db").exit_code == 0
 
 
