@@ -289,7 +289,7 @@ def set_strict(log: Log, strict: bool) -> None:
     with log.sql() as sql:
         sql.execute("PRAGMA writable_schema = ON")
         sql.execute(
-            "UPDATE sqlite_master SET sql = substr(sql, 1, length(sql) - length(?1)) || ?2 WHERE type = 'table'",
+            "UPDATE sqlite_master SET sql = substr(sql, 1, length(sql) - length(?)) || ? WHERE type = 'table'",
             (old, new),
         )
 
@@ -322,7 +322,7 @@ def changes(draw: st.DrawFn, strict: bool) -> Change:
     return [
         (f"CREATE TEMP TABLE two AS SELECT * FROM {table} WHERE {key} IN (?, ?)", (row, other)),
         (f"DELETE FROM {table} WHERE {key} IN (?, ?)", (row, other)),
-        (f"INSERT INTO {table} ({key}, {moved}) SELECT ?1 + ?2 - {key}, {moved} FROM two", (row, other)),
+        (f"INSERT INTO {table} ({key}, {moved}) SELECT ? + ? - {key}, {moved} FROM two", (row, other)),
     ]
 
 

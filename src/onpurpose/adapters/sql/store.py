@@ -21,11 +21,11 @@ from onpurpose.core.record import GENESIS, Head, LedgerError, Receipt, link
 from onpurpose.ports import Signer
 
 # One statement inserts a whole group: every step of a statement gives the interpreter's lock away,
-# and under load it takes milliseconds to come back. ?3 holds the hashes and ?4 the bodies, one
-# after the other; ?5 is a JSON list of where each body begins (from 1) << 24 | its length.
+# and under load it takes milliseconds to come back. The third value holds the hashes and the fourth the
+# bodies, one after the other; the fifth is a JSON list: where each body begins (from 1) << 24 | its length.
 _INSERT = """
 INSERT INTO records (chain, seq, hash, body)
-SELECT ?1, ?2 + key, substr(?3, key * 32 + 1, 32), substr(?4, value >> 24, value & 16777215) FROM json_each(?5)
+SELECT ?, ? + key, substr(?, key * 32 + 1, 32), substr(?, value >> 24, value & 16777215) FROM json_each(?)
 """
 _NEWEST = "SELECT n, body, signature FROM checkpoints ORDER BY n DESC LIMIT 1"
 _HEAD = """
