@@ -37,7 +37,7 @@ house: $(READY)
 	$(BIN)/lint-imports
 
 docs: $(READY)
-	$(BIN)/mkdocs build --strict -d $(VENV)/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -d $(VENV)/site
 
 # The whole suite, its coverage measured; core and lang must be covered to the last branch.
 coverage: $(READY)

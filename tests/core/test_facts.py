@@ -20,6 +20,7 @@ def contains(text: str, payload: object) -> bool | None:
         ("rm -rf", {"rm -rf": 1}, None),
         ("rm -rf", {"x": "rm", "y": "-r"}, False),
         ("xAy", {"x": 1, "y": 2}, False),
+        ("x`y", {"x": 1, "y": 2}, False),
         ("xay", {"x": 1, "y": 2}, False),
         ("x y", {"x": 1, "y": 2}, False),
     ],
