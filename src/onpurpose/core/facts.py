@@ -254,7 +254,9 @@ class Facts:
         found, trouble = self._under(keys, "path")
         readings = []
         for key, value in found:
-            reading = read_path(value, self.base) if isinstance(value, str) else None
+            reading = None
+            if isinstance(value, str):
+                reading = read_path(value) if value[:1] == "/" else read_path(value, self.base)
             if reading is None:
                 return (), f"what stands under `{key}` cannot be read as an absolute path"
             readings.append(reading)

@@ -91,7 +91,9 @@ def parse_steps(
     reader = _Reader(report)
     yield from reader.policy(root)
     report.raise_if_any()
+    yield
     digest = hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
+    yield
     return reader.built(digest)
 
 
