@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from onpurpose.core.arguments import both
 from onpurpose.core.call import MAX_NAME, Call, Identity
-from onpurpose.core.compile import CompiledPolicy, Plan, Step
+from onpurpose.core.compile import CompiledPolicy, Step
 from onpurpose.core.decision import NO_POLICY, Code, Decision, Reason, denial
 from onpurpose.core.facts import Answer, Facts, Malformed
 from onpurpose.core.outcome import Outcome
@@ -71,20 +72,12 @@ def trace(compiled: CompiledPolicy, call: Call) -> tuple[tuple[Rule, Answer], ..
 
 
 def _judge(compiled: CompiledPolicy, call: Call, facts: Facts) -> Decision:
+    """The first rule that surely fires decides; those met before it that may keep their outcome as a floor."""
     plan = compiled.plan(call.capability)
     if plan is None:
         return denial(Code.MALFORMED_CALL, _NO_CAPABILITY)
-    decided, unsure = _walk(plan, facts)
-    if unsure:
-        decision = _with_floors(decided, unsure, compiled, call, facts)
-    else:
-        decision = NO_RULE if decided is None else decided.decision
-    return _with_risk(decision, compiled, call, facts) if compiled.policy.risk_levels else decision
-
-
-def _walk(plan: Plan, facts: Facts) -> tuple[Step | None, list[Step] | None]:
-    """The first rule that surely fires, and those met before it that may."""
-    unsure: list[Step] | None = None
+    unsure: list[Step] = []
+    decided: Step | None = None
     for step in plan:
         sure = step[0]
         for ask in step[1]:
@@ -95,16 +88,21 @@ def _walk(plan: Plan, facts: Facts) -> tuple[Step | None, list[Step] | None]:
                 sure = False
         else:
             if sure:
-                return step, unsure
-            unsure = [*unsure, step] if unsure else [step]
+                decided = step
+                break
+            unsure.append(step)
             if step.outcome is _DENY:
-                return None, unsure
-    return None, unsure
+                break
+    if unsure:
+        decision = _with_floors(decided, unsure, compiled, call, facts)
+    else:
+        decision = NO_RULE if decided is None else decided.decision
+    return _with_risk(decision, compiled, call, facts) if compiled.policy.risk_levels else decision
 
 
 def _answer(step: Step, facts: Facts) -> Answer:
-    decided, unsure = _walk((step,), facts)
-    return True if decided else None if unsure else False
+    """What the rule answers as a whole, every condition asked."""
+    return both([True if step.sure else None, *(ask(facts) for ask in step.asks)])
 
 
 def _with_floors(
