@@ -197,7 +197,7 @@ def test_what_json_lacks_is_shown_as_text(value: object, shown: object) -> None:
     ],
 )
 def test_a_context_is_masked_by_its_keys(context: Any, shown: object) -> None:
-    assert MASKING.context(context) == shown
+    assert orjson.loads(orjson.dumps(MASKING.context(context))) == shown
 
 
 # -- configured

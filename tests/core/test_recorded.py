@@ -65,7 +65,11 @@ def test_a_reason_without_more_to_say_says_no_more() -> None:
     assert written["reasons"] == [
         {"code": "no_policy", "outcome": "deny", "message": "no policy is in force for this call"}
     ]
-    assert written["identity"] is None
+
+
+def test_what_a_call_leaves_out_is_left_out() -> None:
+    written = body(Call("a", "b"), NO_POLICY)
+    assert not written.keys() & {"task_context", "risk_category", "identity", "purpose_id", "data_source_id", "elements"}
 
 
 @pytest.mark.parametrize("outcome", Outcome)

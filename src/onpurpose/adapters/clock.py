@@ -40,12 +40,12 @@ class Ids:
         os.register_at_fork(after_in_child=lambda: ids._draw() if (ids := reference()) else None)
 
     def _draw(self) -> None:
-        self._chance = os.urandom(6).hex()
+        self._chance = int.from_bytes(os.urandom(6), "big") << 28
         self._count = count()
 
     def __call__(self, at: int) -> str:
         """A new name for something that happens at that time (microseconds)."""
-        return "%013x%s%07x" % (at, self._chance, next(self._count) & 0xFFFFFFF)  # noqa: UP031  half the time
+        return "%032x" % (at << 76 | self._chance | next(self._count) & 0xFFFFFFF)  # noqa: UP031  half the time
 
 
 class Beat:

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
 
 import orjson
+from msgspec import Struct
 
 from onpurpose.app.masking import Masking
 from onpurpose.app.policies import NOTHING, Policies, State
@@ -31,26 +32,15 @@ PATIENCE_SECONDS = 10.0
 """How long a call waits for its record to become durable before it is denied."""
 
 
-class Pending:
+class Pending(Struct, eq=False):
     """A call that is judged and whose record is on its way: `finish` once `receipt` is done."""
 
-    __slots__ = ("_gate", "call", "decision", "decision_id", "digest", "receipt")
-
-    def __init__(  # noqa: PLR0913, PLR0917  one argument a field
-        self,
-        gate: Gate,
-        call: Call,
-        decision: Decision,
-        decision_id: str,
-        digest: str | None,
-        receipt: Future[Receipt] | None,
-    ) -> None:
-        self._gate = gate
-        self.call = call
-        self.decision = decision
-        self.decision_id = decision_id
-        self.digest = digest
-        self.receipt = receipt
+    gate: Gate
+    call: Call
+    decision: Decision
+    decision_id: str
+    digest: str | None
+    receipt: Future[Receipt] | None
 
     def finish(self, patience: float | None = 0) -> Result:
         """The answer, after waiting at most so many seconds for the record; without one, a denial."""
@@ -66,7 +56,7 @@ class Pending:
         if receipt.done() and not receipt.cancelled() and receipt.exception() is None:  # in the last moment
             return Result(self.call, self.decision, self.decision_id, self.digest, receipt.result())
         late = isinstance(error, Late) and not receipt.done()
-        self._gate.lost(self, late=late and not receipt.cancel())
+        self.gate.lost(self, late=late and not receipt.cancel())
         why = "did not become durable in time" if late else f"could not be written: {error}"
         reasons = denial(Code.AUDIT_UNAVAILABLE, f"the record of this decision {why}").reasons
         if not self.decision.outcome.permits:
@@ -132,7 +122,10 @@ class Gate:
             path = None if policy_path is None else str(policy_path)
             states = self._policies.states(path, call.agent_id, call.policy_context)
             facts = read_facts(call)
-            decision = _decide(states, call, facts)
+            if len(states) == 1 and states[0].refusal is None:
+                decision = decide_on(states[0].policies, call, facts)
+            else:
+                decision = _decide_all(states, call, facts)
         except Malformed as malformed:
             decision = denial(Code.MALFORMED_CALL, str(malformed))
         except Exception:
@@ -193,9 +186,7 @@ class Gate:
         }
 
 
-def _decide(states: tuple[State, ...], call: Call, facts: Facts) -> Decision:
-    if len(states) == 1 and states[0].refusal is None:
-        return decide_on(states[0].policies, call, facts)
+def _decide_all(states: tuple[State, ...], call: Call, facts: Facts) -> Decision:
     for state in states:
         if state.refusal is not None:
             return NO_POLICY if state is NOTHING else state.refusal

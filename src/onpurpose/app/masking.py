@@ -14,6 +14,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any
 
+import orjson
 import re2
 
 from onpurpose.core.facts import Facts
@@ -104,7 +105,7 @@ class Masking:
             raise ValueError("a masking pattern matches an empty text")
         self._kinds_in: Callable[[str], object] = hints.Match
         self._secret: dict[str, bool] = {}
-        self._clean: set[tuple[tuple[str, object], ...]] = set()
+        self._clean: dict[tuple[tuple[str, object], ...], orjson.Fragment] = {}
 
     def payload(self, payload: object, facts: Facts) -> object:
         """The payload as JSON can hold it, secrets masked; itself, where there is nothing to mask."""
@@ -121,22 +122,24 @@ class Masking:
         return self._kinds_in(text)
 
     def context(self, context: Mapping[str, object] | None) -> object:
-        """The policy context as JSON can hold it, secrets masked; itself, where there is nothing to mask."""
+        """The policy context as `orjson` can write it, secrets masked."""
         if not context:
             return context
         entries = tuple(context.items())
         try:
             # An application says the same of itself on every call; but an enum may equal its text.
-            if entries in self._clean and {*map(type, context)} == _TEXTS:
-                return context
+            written = self._clean.get(entries)
+            if written is not None and _TEXTS.issuperset(map(type, context)):
+                return written
         except TypeError:  # a list or mapping in it, which cannot be looked up
             return self.value(context)
         if all(type(key) is str and (value is None or type(value) is str) for key, value in entries):
             text = " ".join([str(value) for _, value in entries])
             if not self._hint(text) and not self._any_secret(context):
+                written = orjson.Fragment(orjson.dumps(dict(entries)))
                 if len(self._clean) < _MOST_KNOWN:
-                    self._clean.add(entries)
-                return context
+                    self._clean[entries] = written
+                return written
         return self.value(context)
 
     def _any_secret(self, keys: Iterable[str]) -> bool:
@@ -202,13 +205,12 @@ def _may_hide(text: str) -> bool:
     RE2 lets go of the interpreter, and to get it back takes far longer than the search: a thread that
     writes the log has it by then. Look-ups keep it, and they suffice for most texts.
     """
-    return (
-        "key" in text
-        or "pass" in text
-        or "pwd" in text
-        or "secret" in text
-        or "token" in text
-        or "bearer" in text
+    if "key" in text or "pass" in text or "pwd" in text or "secret" in text or "token" in text:
+        return True
+    if "://" in text and "@" in text:
+        return True
+    return len(text) >= _CARD_DIGITS and (  # the shortest of the others is a card number
+        "bearer" in text
         or "basic" in text
         or "eyj" in text
         or "akia" in text
@@ -221,7 +223,6 @@ def _may_hide(text: str) -> bool:
         or "xox" in text
         or "pypi-" in text
         or "sg." in text
-        or ("://" in text and "@" in text)
         or len(text) - len(text.encode().translate(None, b"0123456789")) >= _CARD_DIGITS
     )
 

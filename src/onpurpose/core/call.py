@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 MAX_DEPTH = 64
 """How deep a payload may nest."""
 
@@ -26,46 +28,23 @@ class Identity:
     groups: tuple[str, ...] = ()
 
 
-class Call:
+class Call(Struct, eq=False):
     """One tool call as the application and the model present it. Never changed once made.
 
     The payload is the model's and hostile; everything else but `purpose_id` is vouched for by
     the application. Nothing is validated here: `decide` denies what cannot be read.
     """
 
-    __slots__ = (
-        "agent_id",
-        "capability",
-        "data_source_id",
-        "elements",
-        "identity",
-        "payload",
-        "policy_context",
-        "purpose_id",
-        "risk_category",
-        "task_context",
-    )
+    agent_id: str
+    capability: str
+    payload: object = None
+    policy_context: Mapping[str, object] | None = None
+    task_context: str | None = None
+    risk_category: str | None = None
+    identity: Identity | None = None
+    purpose_id: str | None = None
+    data_source_id: str | None = None
+    elements: tuple[str, ...] | None = None
 
-    def __init__(  # noqa: PLR0913, PLR0917  these are the contract's fields
-        self,
-        agent_id: str,
-        capability: str,
-        payload: object = None,
-        policy_context: Mapping[str, object] | None = None,
-        task_context: str | None = None,
-        risk_category: str | None = None,
-        identity: Identity | None = None,
-        purpose_id: str | None = None,
-        data_source_id: str | None = None,
-        elements: tuple[str, ...] | None = None,
-    ) -> None:
-        self.agent_id = agent_id
-        self.capability = capability
-        self.payload = payload
-        self.policy_context = policy_context
-        self.task_context = task_context
-        self.risk_category = risk_category
-        self.identity = identity
-        self.purpose_id = purpose_id
-        self.data_source_id = data_source_id
-        self.elements = elements
+    def __repr__(self) -> str:  # no payload in a traceback
+        return f"Call({self.agent_id!r}, {self.capability!r})"

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 from onpurpose.core.arguments import COMPARE, compile_argument, either
 from onpurpose.core.call import MAX_NAME
 from onpurpose.core.decision import Code, Decision, Reason, RuleRef
-from onpurpose.core.facts import Answer, Facts, needle
+from onpurpose.core.facts import Answer, Facts, as_it_is, needle
 from onpurpose.core.numbers import as_number, exact
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.paths import prefix_of, under
@@ -64,7 +64,7 @@ class CompiledPolicy:
     large policy never are, which keeps loading it cheap and its memory small.
     """
 
-    __slots__ = ("_exact", "_patterns", "_plans", "_rules", "amount_keys", "path_keys", "policy")
+    __slots__ = ("_exact", "_patterns", "_rules", "amount_keys", "path_keys", "plans", "policy")
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -73,17 +73,17 @@ class CompiledPolicy:
         self._rules = policy.rules
         self._exact: dict[str, int | array[int]] = {}
         self._patterns: list[tuple[tuple[str, ...], int]] = []
-        self._plans: dict[str, Plan] = {}
+        self.plans: dict[str, Plan] = {}
 
     def plan(self, capability: str) -> Plan | None:
         """The rules that may concern the capability, in the order of evaluation; `None` if malformed."""
-        plan = self._plans.get(capability)
+        plan = self.plans.get(capability)
         if plan is None:
             if len(capability) > MAX_NAME or not CAPABILITY.fullmatch(capability):
                 return None
             plan = self._make_plan(capability)
-            if len(self._plans) < _MAX_PLANS:  # names may come from a model: remember only so many
-                self._plans[capability] = plan
+            if len(self.plans) < _MAX_PLANS:  # names may come from a model: remember only so many
+                self.plans[capability] = plan
         return plan
 
     def _make_plan(self, capability: str) -> Plan:
@@ -169,14 +169,12 @@ def _covers(pattern: tuple[str, ...], segments: list[str]) -> Answer:
 
 def _contains(condition: Contains, _: CompiledPolicy) -> Ask:
     needles = tuple(needle(text) for text in condition.texts)
-    if len(needles) > 1:
+    if len(needles) > 1 or not as_it_is(needles[0]):
         return lambda facts: facts.contains(needles)
-    ((text, sought),) = needles
+    sought = needles[0].folded
 
     def ask(facts: Facts) -> Answer:
-        if sought in (facts.haystack or facts.fold()) or text in facts.joined or text in facts.names:
-            return facts.contains(needles)
-        return False
+        return facts.contains(needles) if sought in (facts.haystack or facts.fold()) else False
 
     return ask
 
@@ -202,7 +200,7 @@ def _path_prefix(condition: PathPrefix, compiled: CompiledPolicy) -> Ask:
     prefixes, keys = [prefix_of(path) for path in condition.prefixes], compiled.path_keys
 
     def ask(facts: Facts) -> Answer:
-        readings, trouble = facts.paths(keys)
+        readings, trouble = facts.paths_read if facts.path_keys is keys else facts.paths(keys)
         if trouble:
             return None
         if len(readings) == 1 == len(prefixes):

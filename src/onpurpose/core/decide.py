@@ -15,7 +15,6 @@ from onpurpose.core.risk import UNTOLD, assess
 from onpurpose.core.unknown import explain_unknown
 
 _NO_CAPABILITY = "the capability is not dotted segments of letters, digits, `_` and `-`"
-_NO_LABELS = (None, None, None, None)
 _ALLOW, _DENY = Outcome.ALLOW, Outcome.DENY
 
 
@@ -41,8 +40,12 @@ def read_facts(call: Call) -> Facts:
         raise Malformed(_NO_CAPABILITY)
     if not (context is None or type(context) is dict or isinstance(context, Mapping)):
         raise Malformed("policy_context is no mapping")
-    labels = (call.task_context, call.risk_category, call.purpose_id, call.data_source_id)
-    if labels != _NO_LABELS and not all(label is None or _is_name(label) for label in labels):
+    if (
+        call.task_context is not None
+        or call.risk_category is not None
+        or call.purpose_id is not None
+        or call.data_source_id is not None
+    ) and not _has_readable_labels(call):
         raise Malformed("a label of the call is no readable text of at most 512 characters")
     if call.identity is not None and not _is_person(call.identity):
         raise Malformed("identity is no Identity of readable texts")
@@ -73,7 +76,7 @@ def trace(compiled: CompiledPolicy, call: Call) -> tuple[tuple[Rule, Answer], ..
 
 def _judge(compiled: CompiledPolicy, call: Call, facts: Facts) -> Decision:
     """The first rule that surely fires decides; those met before it that may keep their outcome as a floor."""
-    plan = compiled.plan(call.capability)
+    plan = compiled.plans.get(call.capability) or compiled.plan(call.capability)
     if plan is None:
         return denial(Code.MALFORMED_CALL, _NO_CAPABILITY)
     unsure: list[Step] = []
@@ -150,6 +153,11 @@ def _with_risk(decision: Decision, compiled: CompiledPolicy, call: Call, facts: 
     if action > decision.outcome:
         return Decision(action, (reason, *decision.reasons))
     return Decision(decision.outcome, (*decision.reasons, reason))
+
+
+def _has_readable_labels(call: Call) -> bool:
+    labels = (call.task_context, call.risk_category, call.purpose_id, call.data_source_id)
+    return all(label is None or _is_name(label) for label in labels)
 
 
 def _is_person(identity: object) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from onpurpose.core.call import MAX_DEPTH, MAX_TEXT, MAX_VALUES, Call
 from onpurpose.core.numbers import Real, magnitude
 from onpurpose.core.paths import Reading, read_path
-from onpurpose.core.text import BETWEEN, fold, fold_all, unreadable
+from onpurpose.core.text import BETWEEN, fold, fold_all, is_plain, unreadable
 from onpurpose.core.values import ABSENT, OPAQUE, entries, scalars_under
 
 Answer: TypeAlias = bool | None
@@ -39,6 +39,10 @@ ANYTHING: Final = _Anything()
 
 _NOWHERE = "\\"  # removed from all folded text
 
+_FEW, _SHORT = 64, 512
+_LITTLE = MAX_TEXT - _FEW * _SHORT
+"""So few entries, so short names and so little text are read in one pass, without counting."""
+
 
 class Needle(NamedTuple):
     """A text that a policy looks for, and its folded form."""
@@ -50,6 +54,11 @@ class Needle(NamedTuple):
 def needle(text: str) -> Needle:
     """The text, ready to be looked for. One of which folding leaves nothing is sought as it stands only."""
     return Needle(text, fold(text) or _NOWHERE)
+
+
+def as_it_is(sought: Needle) -> bool:
+    """Whether what `fold` returns holds the folded needle wherever a payload holds it in any way at all."""
+    return sought.text.isascii() and sought.text.lower() == sought.folded
 
 
 _EXACT = frozenset({int, float})
@@ -69,53 +78,79 @@ class Facts:
     """
 
     __slots__ = (
-        "_path_keys", "_paths", "_size", "_values", "amount_keys", "amounts_read", "blurred", "context",
-        "direct", "flat", "haystack", "joined", "keys", "names", "opaque", "payload", "texts",
+        "_size", "_values", "amount_keys", "amounts_read", "blurred", "context", "direct", "flat", "folded",
+        "haystack", "joined", "keys", "opaque", "path_keys", "paths_read", "payload", "texts",
     )  # fmt: skip
 
     def __init__(self, call: Call) -> None:
-        payload: Any = call.payload
-        self.payload = payload
+        self.payload = payload = call.payload
         self.context = call.policy_context
         self.opaque = self.blurred = False
         self.direct = True
         self.haystack: Container[str] | None = None
         self.amount_keys: frozenset[str] | None = None
-        self._path_keys: frozenset[str] | None = None
-        self.texts: list[str] = []
-        self.flat = type(payload) is dict and len(payload) <= MAX_DEPTH and self._flat(payload, self.texts)
-        if not self.flat:
-            self._deep(payload)
-        self.joined = " ".join(self.texts)
+        self.path_keys: frozenset[str] | None = None
+        if type(payload) is dict and len(payload) <= _FEW:  # the walk of most calls: a function of its own costs
+            texts: list[str] = []
+            for key, value in payload.items():
+                kind = type(value)
+                if kind is str and value.isascii():
+                    texts.append(value)
+                elif kind is int:
+                    if not _MIN_INT <= value <= _MAX_INT:
+                        self.direct = False
+                elif kind is float:
+                    self.direct = self.direct and _is_direct(value)
+                elif kind is not bool and value is not None:
+                    break
+                if type(key) is not str or not key.isascii() or len(key) > _SHORT:
+                    break
+            else:
+                self.joined = joined = texts[0] if len(texts) == 1 else " ".join(texts)
+                if len(joined) <= _LITTLE:
+                    self.texts, self.keys, self.flat = texts, payload, True
+                    return
+        self.flat = False
+        self._walk(payload)
 
     # -- the walk
 
-    def _flat(self, payload: dict[Any, Any], texts: list[str]) -> bool:
-        """Read a small mapping of ASCII strings and scalars in one pass; false where it is not one."""
-        size = 0
-        for key, value in payload.items():
+    def _walk(self, payload: object) -> None:
+        """Read a payload that is not flat: quickly if it is JSON of ASCII text, else value by value."""
+        self.texts, self.keys, self._size, self._values, self.direct = [], [], 0, 0, True
+        if not (type(payload) is dict and self._plain(payload, 1) and self._is_small()):
+            self.texts, self.keys, self._values = [], [], 0
+            self._any(payload)
+        self.joined = " ".join(self.texts)
+
+    def _plain(self, container: Any, depth: int) -> bool:
+        """Read nested JSON in its order; false where it holds what is not read at a glance."""
+        self._values += len(container)
+        if depth > MAX_DEPTH or self._values >= MAX_VALUES:  # before going on: a container may hold itself, twice
+            return False
+        if type(container) is dict:
+            for key in container:
+                if type(key) is not str or not key.isascii():
+                    return False
+            self.keys += container
+            container = container.values()
+        for value in container:
             kind = type(value)
             if kind is str:
                 if not value.isascii():
                     return False
-                texts.append(value)
-                size += len(value)
-            elif kind is int:
-                if not _MIN_INT <= value <= _MAX_INT:
-                    self.direct = False
-            elif kind is float:
-                self.direct = self.direct and _is_direct(value)
-            elif kind is not bool and value is not None:
+                self.texts.append(value)
+            elif kind is dict or kind is list:
+                if not self._plain(value, depth + 1):
+                    return False
+            elif kind is not bool and value is not None and not _is_direct(value):
                 return False
-            if type(key) is not str or not key.isascii():
-                return False
-            size += len(key)
-        self.keys = [*payload]
-        return size <= MAX_TEXT
+        return True
 
-    def _deep(self, payload: object) -> None:
-        self.texts, self.keys, self._size, self._values = [], [], 0, 0
-        self.direct = True
+    def _is_small(self) -> bool:
+        return sum(map(len, self.texts)) + sum(map(len, self.keys)) <= MAX_TEXT
+
+    def _any(self, payload: object) -> None:
         if isinstance(payload, Mapping):
             self._descend(payload)
         elif isinstance(payload, str):
@@ -195,25 +230,28 @@ class Facts:
 
     def contains(self, needles: tuple[Needle, ...]) -> Answer:
         """Whether any of the texts occurs in a string of the payload; unknown where only folded or in a key."""
-        folded = self.haystack or self.fold()
-        for text, sought in needles:
-            if sought in folded or text in self.joined or text in self.names:
-                return self._contains(needles)
-        return False
-
-    def _contains(self, needles: tuple[Needle, ...]) -> Answer:
         if any(text in one for text, _ in needles for one in self.texts):
             return True
-        folded = self.haystack or self.fold()
-        if any(sought in folded or any(text in key for key in self.keys) for text, sought in needles):
+        self.haystack or self.fold()
+        if any(sought in self.folded or any(text in key for key in self.keys) for text, sought in needles):
             return None
         return False
 
     def fold(self) -> Container[str]:
-        """The folded text of values and keys; one that holds all where there is none, or some cannot be read."""
-        self.names = BETWEEN.join(self.keys)
-        unread = self.payload is None or self.opaque or self.blurred
-        self.haystack = ANYTHING if unread else fold_all(self.joined, self.texts, self.keys)
+        """Fold the text. What a text that `contains` finds cannot be without: see `as_it_is`.
+
+        `folded` is the folded text of values and keys; one that holds all where there is none, or
+        some cannot be read.
+        """
+        if self.payload is None or self.opaque or self.blurred:
+            self.folded = self.haystack = ANYTHING
+        else:
+            lower = f"{self.joined}`{BETWEEN.join(self.keys)}".lower()
+            if is_plain(lower, len(self.keys) or 1):
+                self.folded = self.haystack = lower
+            else:
+                self.folded = fold_all(self.joined, self.texts, self.keys)
+                self.haystack = f"{self.folded}`{lower}"
         return self.haystack
 
     # -- amounts
@@ -235,7 +273,7 @@ class Facts:
             read = magnitude(value)
             if read is not None:
                 sizes.append(read)
-            elif not (key == "value" and isinstance(value, str) and not any(map(str.isnumeric, value))):
+            elif not (key.lower() == "value" and isinstance(value, str) and not any(map(str.isnumeric, value))):
                 return 0, 0, f"what stands under `{key}` cannot be read as a number"
         if trouble or not sizes:
             return 0, 0, trouble or "the payload holds no amount"
@@ -244,11 +282,11 @@ class Facts:
     # -- paths
 
     def paths(self, keys: frozenset[str]) -> Paths:
-        """The payload's paths, read under the keys (lower case), relative ones from `policy_context.cwd`."""
-        if self._path_keys is not keys:
-            self._path_keys = keys
-            self._paths = self._read_paths(keys)
-        return self._paths
+        """The payload's paths, read under the keys (lower case), relative ones from `policy_context.cwd`; also left in `paths_read`."""
+        if self.path_keys is not keys:
+            self.path_keys = keys
+            self.paths_read = self._read_paths(keys)
+        return self.paths_read
 
     def _read_paths(self, keys: frozenset[str]) -> Paths:
         found, trouble = self._under(keys, "path")
@@ -272,7 +310,11 @@ class Facts:
     def _under(self, keys: frozenset[str], what: str) -> tuple[list[tuple[str, Any]], str]:
         """What stands under the keys; and why, where the payload does not tell all that does."""
         if self.flat:
-            return [(k.lower(), v) for k, v in self.payload.items() if k in keys or k.lower() in keys], ""
+            found = []
+            for key, value in self.payload.items():  # a comprehension is a call of its own
+                if key in keys or key.lower() in keys:
+                    found.append((key, value))  # noqa: PERF401
+            return found, ""
         if self.payload is None:
             return [], "the call carries no payload"
         if not isinstance(self.payload, Mapping):

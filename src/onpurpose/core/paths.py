@@ -18,42 +18,47 @@ _MAX_DECODINGS = 8
 _FILE_URL = re.compile(r"file:(?://(?:localhost)?)?(/(?!/).*)", re.IGNORECASE | re.DOTALL)
 _DOOR_NAMES = frozenset({"root", "cwd", "fd"})
 _DOOR_DEPTH = 5
-_SPECIAL = re.compile(r"/[/.]|/\Z|^/(?:proc|dev)/|[%$`\\\0]")
+_NORMAL = re.compile(r"(?!/proc/|/dev/)(?:/[a-z0-9_-][a-z0-9._ @+,=:#~-]*+)++\Z").match
 _DOORS = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?(?:root|cwd|fd)|/dev/fd")
 
 
 Reading: TypeAlias = tuple[str, tuple[str, ...]]
-"""A path in normal form, and the forms that lenient readers give it (case, characters, escapes resolved)."""
+"""A path in normal form, and the forms that lenient readers give it (case, characters, escapes resolved).
+
+No such forms where all readers take it for the same.
+"""
 
 
 class Prefix(NamedTuple):
-    """An absolute path in normal form, what paths below it begin with, and both as lenient readers see them."""
+    """What an absolute path in normal form, ended by `/`, begins with under it; and as lenient readers see it."""
 
-    path: str
-    below: str
+    strict: str
     loose: str
-    loose_below: str
 
 
 def prefix_of(path: str) -> Prefix:
     """The prefix of that normal form."""
-    loose = loosened(path) or path
-    return Prefix(path, path.rstrip("/") + "/", loose, loose.rstrip("/") + "/")
+    return Prefix(_ended(path), _ended(loosened(path) or path))
+
+
+def _ended(path: str) -> str:
+    return path.rstrip("/") + "/"
 
 
 def under(reading: Reading, prefix: Prefix) -> bool | None:
     """Whether the path lies at or under the prefix, by component; unknown where the forms disagree."""
-    strict = reading[0] == prefix[0] or reading[0].startswith(prefix[1])
-    for loose in reading[1]:
-        if (loose == prefix[2] or loose.startswith(prefix[3])) is not strict:
+    path, forms = reading
+    strict = f"{path}/".startswith(prefix.strict)
+    for form in forms or (path,):
+        if f"{form}/".startswith(prefix.loose) is not strict:
             return None
     return strict
 
 
 def read_path(text: str, cwd: object = None) -> Reading | None:
     """The path that the text means, relative ones from `cwd`; `None` where that cannot be told."""
-    if text[:1] == "/" and text.islower() and text.isascii() and not _SPECIAL.search(text):
-        return text, (text,)  # already in normal form, and all readers agree
+    if _NORMAL(text):  # as it is, for every reader
+        return text, ()
     located = _located(text, cwd)
     strict = None if located is None else normal(located)
     if located is None or strict is None:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import hashlib
 
+from msgspec import Struct
+
 from onpurpose.core.errors import OnPurposeError
 
 GENESIS = bytes(32)
@@ -30,28 +32,22 @@ class LogChangedError(LedgerError):
     """A log was written to while it was read as one that nobody writes. Reading it again succeeds."""
 
 
-class Record:
+class Record(Struct, eq=False, gc=False):
     """Something that happened, ready to be written: `body` is its canonical JSON, every field in it.
 
     `kind` says what it tells of (`decision`, `log.opened`, ...) and stands in the body too.
     """
 
-    __slots__ = ("body", "kind")
-
-    def __init__(self, kind: str, body: bytes) -> None:
-        self.kind = kind
-        self.body = body
+    kind: str
+    body: bytes
 
 
-class Head:
+class Head(Struct, gc=False):
     """How far a chain reaches: its name (32 hex digits), the last record's number and its hash."""
 
-    __slots__ = ("chain", "hash", "seq")
-
-    def __init__(self, chain: str, seq: int, hash: bytes) -> None:  # noqa: A002  the chain's own word
-        self.chain = chain
-        self.seq = seq
-        self.hash = hash
+    chain: str
+    seq: int
+    hash: bytes
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Head) and (self.chain, self.seq, self.hash) == (
@@ -67,10 +63,8 @@ class Head:
         return f"{type(self).__name__}({self.chain}:{self.seq} {self.hash.hex()[:12]})"
 
 
-class Receipt(Head):
+class Receipt(Head, gc=False):
     """Where a record stands in the log, once it is durable: proof to quote in a ticket."""
-
-    __slots__ = ()
 
 
 class Stored:
@@ -96,5 +90,5 @@ class Stored:
 def link(previous: bytes, chain: str, seq: int, body: bytes) -> bytes:
     """The hash (32 bytes) of record `seq` (from 1) of a chain, after the record hashed `previous`."""
     return hashlib.sha256(
-        b"onpurpose.record.1\0" + chain.encode() + b"\0" + seq.to_bytes(8, "big") + previous + body
+        b"".join((b"onpurpose.record.1\0", chain.encode(), b"\0", seq.to_bytes(8, "big"), previous, body))
     ).digest()

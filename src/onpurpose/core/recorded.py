@@ -27,30 +27,38 @@ def record_decision(  # noqa: PLR0913, PLR0917  these are the record's fields
     `policies` is the JSON of the policies in force (`[{"source", "digest", ...}]`). Raises
     `orjson.JSONEncodeError` (a `TypeError`) where a field is not fit for JSON.
     """
-    identity = call.identity
-    body = orjson.dumps(
-        {
-            "v": VERSION,
-            "kind": "decision",
-            "id": decision_id,
-            "at": at,
-            "agent_id": call.agent_id,
-            "capability": call.capability,
-            "task_context": call.task_context,
-            "risk_category": call.risk_category,
-            "policy_context": context,
-            "identity": None if identity is None else {"user_id": identity.user_id, "groups": identity.groups},
-            "purpose_id": call.purpose_id,
-            "data_source_id": call.data_source_id,
-            "elements": call.elements,
-            "payload": payload,
-            "digest": digest,
-            "outcome": _NAMES[decision.outcome],
-            "reasons": decision.written or _write(decision),
-            "policies": policies,
-        }
-    )
-    return Record("decision", body)
+    fields = {
+        "v": VERSION,
+        "kind": "decision",
+        "id": decision_id,
+        "at": at,
+        "agent_id": call.agent_id,
+        "capability": call.capability,
+        "policy_context": context,
+        "payload": payload,
+        "digest": digest,
+        "outcome": _NAMES[decision.outcome],
+        "reasons": decision.written or _write(decision),
+        "policies": policies,
+    }
+    _add_given(fields, call)
+    return Record("decision", orjson.dumps(fields))
+
+
+def _add_given(fields: dict[str, object], call: Call) -> None:
+    """What most calls leave out is left out of their records: nulls would be a quarter of them."""
+    if call.task_context is not None:
+        fields["task_context"] = call.task_context
+    if call.risk_category is not None:
+        fields["risk_category"] = call.risk_category
+    if call.identity is not None:
+        fields["identity"] = {"user_id": call.identity.user_id, "groups": call.identity.groups}
+    if call.purpose_id is not None:
+        fields["purpose_id"] = call.purpose_id
+    if call.data_source_id is not None:
+        fields["data_source_id"] = call.data_source_id
+    if call.elements is not None:
+        fields["elements"] = call.elements
 
 
 _NAMES = ("allow", "warn", "require_approval", "deny")

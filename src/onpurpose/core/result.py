@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from onpurpose.core.call import MAX_NAME, Call
 from onpurpose.core.decision import Decision, Reason
 from onpurpose.core.outcome import Outcome
@@ -9,7 +11,7 @@ from onpurpose.core.record import Receipt
 from onpurpose.core.span import printable
 
 
-class Result:
+class Result(Struct, eq=False):
     """The answer to one call. Never changed once made.
 
     `decision_id` names the decision in the log, `receipt` is where its record stands there (`None`
@@ -17,16 +19,11 @@ class Result:
     the call could not be read, or nothing is recorded).
     """
 
-    __slots__ = ("call", "decision", "decision_id", "digest", "receipt")
-
-    def __init__(
-        self, call: Call, decision: Decision, decision_id: str, digest: str | None, receipt: Receipt | None
-    ) -> None:
-        self.call = call
-        self.decision = decision
-        self.decision_id = decision_id
-        self.digest = digest
-        self.receipt = receipt
+    call: Call
+    decision: Decision
+    decision_id: str
+    digest: str | None
+    receipt: Receipt | None
 
     @property
     def outcome(self) -> Outcome:

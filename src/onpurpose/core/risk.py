@@ -133,7 +133,6 @@ def _shows(sign: Sign, facts: Facts, amount_keys: frozenset[str]) -> Answer:
     if sign.amount:
         _, high, trouble = facts.amounts(amount_keys)
         return None if trouble else exact(high) >= sign.amount
-    folded = facts.haystack or facts.fold()
-    if folded is ANYTHING:
+    if (facts.haystack or facts.fold()) is ANYTHING:
         return None
-    return any(_FOLDED[text] in folded for text in sign.texts)
+    return any(_FOLDED[text] in facts.folded for text in sign.texts)

@@ -40,7 +40,7 @@ BETWEEN = "`"
 def fold(text: str) -> str:
     """The folded text, in time linear in the text. The text is readable (`unreadable`)."""
     plain = text.lower()
-    return plain if _is_plain(plain, 0) else _spaced(_stripped(text))
+    return plain if is_plain(plain, 0) else _spaced(_stripped(text))
 
 
 def fold_all(joined: str, texts: Sequence[str], names: Sequence[str]) -> str:
@@ -48,13 +48,10 @@ def fold_all(joined: str, texts: Sequence[str], names: Sequence[str]) -> str:
 
     What a folded needle is sought in; `BETWEEN` the readings keeps a match from spanning two.
     """
-    plain = f"{joined}`{'`'.join(names)}".lower()
-    if _is_plain(plain, len(names) or 1):
-        return plain
     return BETWEEN.join([_fold_texts(joined, texts), *map(fold, names)])
 
 
-def _is_plain(text: str, between: int) -> bool:
+def is_plain(text: str, between: int) -> bool:
     """Whether folding leaves a lower-case text as it is, but for so many `BETWEEN` in it.
 
     Look-ups that find nothing cost less than any one pass over the text.

@@ -32,6 +32,10 @@ ABSENT: Final = _Sign("ABSENT")
 """In place of a value that is not there."""
 
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_BASE = _SCALARS | {dict, list}
+
+
 def plain(value: object) -> object:
     """The value as a base type, dates, UUIDs, paths and enums as their standard text; else `OPAQUE`.
 
@@ -74,26 +78,34 @@ def scalars_under(payload: object, names: frozenset[str]) -> list[tuple[str, obj
     return found
 
 
-def _collect(container: object, names: frozenset[str], above: str, found: list[tuple[str, object]]) -> int:
-    """Add what the container holds under the names; how many of the names it met on the way."""
+def _collect(value: object, names: frozenset[str], name: str, found: list[tuple[str, object]]) -> int:
+    """Add what a value that stands under `name` holds under the names; how many of the names it met on the way."""
+    if type(value) not in _BASE:
+        value = plain(value)
+    if isinstance(value, list | tuple):
+        met = 0
+        for item in value:
+            met += _collect(item, names, name, found)
+        return met
+    if type(value) is dict or isinstance(value, Mapping):
+        met = _collect_from(value, names, found)
+        if name and not met:
+            found.append((name, OPAQUE))
+        return met
+    if name:
+        found.append((name, value))
+    return 0
+
+
+def _collect_from(mapping: Mapping[object, object], names: frozenset[str], found: list[tuple[str, object]]) -> int:
     met = 0
-    for key, value in entries(container):
-        if key is ABSENT:
-            name = above
+    for key, value in mapping.items():
+        text = key if type(key) is str else plain(key)
+        name = text.lower() if isinstance(text, str) else ""
+        if name in names:
+            met += 1
         else:
-            text = plain(key)
-            name = text.lower() if isinstance(text, str) else ""
-            if name in names:
-                met += 1
-            else:
-                name = ""
-        if isinstance(value, Mapping):
-            inside = _collect(value, names, "", found)
-            if name and not inside:
-                found.append((name, OPAQUE))
-            met += inside
-        elif isinstance(value, list | tuple):
+            name = ""
+        if name or type(value) not in _SCALARS:
             met += _collect(value, names, name, found)
-        elif name:
-            found.append((name, value))
     return met

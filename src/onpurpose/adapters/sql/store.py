@@ -38,14 +38,10 @@ JOIN records USING (position) JOIN chains ON chains.id = records.chain
 """
 
 
-class _Chain(Head):
+class _Chain(Head, gc=False):
     """The chain being written: its head, and the number that stands for its name in the table."""
 
-    __slots__ = ("row",)
-
-    def __init__(self, row: int, chain: str, seq: int, hash: bytes) -> None:  # noqa: A002  as in Head
-        super().__init__(chain, seq, hash)
-        self.row = row
+    row: int
 
 
 class Store:
@@ -211,7 +207,7 @@ class Store:
         if bodies:
             parameters = (chain.row, chain.seq + 1, b"".join(hashes), b"".join(bodies), str(places))
             connection.execute(_INSERT, parameters)
-        return _Chain(chain.row, name, seq, last), receipts
+        return _Chain(name, seq, last, chain.row), receipts
 
     def _advance(self, head: _Chain, count: int) -> None:
         self._chain = head
@@ -268,7 +264,7 @@ class Store:
 def _begin_chain(connection: sqlite3.Connection) -> _Chain:
     name = secrets.token_hex(16)
     (row,) = connection.execute("INSERT INTO chains (name) VALUES (?) RETURNING id", (name,)).fetchone()
-    return _Chain(row, name, 0, GENESIS)
+    return _Chain(name, 0, GENESIS, row)
 
 
 def _opened(checkpoint: int) -> bytes:
