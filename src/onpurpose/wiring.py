@@ -66,7 +66,7 @@ class Gate(road.Gate):
             policies,
             self._ledger_here,
             clock=SystemClock(),
-            new_id=Ids(),
+            new_id=Ids().new,
             masking=masking or Masking(),
             patience=audit_timeout_seconds,
         )

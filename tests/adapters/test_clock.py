@@ -28,7 +28,7 @@ def test_the_clock_tells_microseconds_since_1970() -> None:
 
 def test_names_are_of_one_length_unlike_and_in_order() -> None:
     ids = Ids()
-    names = [ids(at) for at in (0, 0, 1, 1 << 48, (1 << 52) - 1) for _ in range(100)]
+    names = [ids.new(at) for at in (0, 0, 1, 1 << 48, (1 << 52) - 1) for _ in range(100)]
     assert {len(name) for name in names} == {32}
     assert all(set(name) <= set("0123456789abcdef") for name in names)
     assert names == sorted(set(names))
@@ -36,12 +36,12 @@ def test_names_are_of_one_length_unlike_and_in_order() -> None:
 
 def test_names_of_two_sources_do_not_meet() -> None:
     first, second = Ids(), Ids()
-    assert {first(1) for _ in range(100)}.isdisjoint(second(1) for _ in range(100))
+    assert {first.new(1) for _ in range(100)}.isdisjoint(second.new(1) for _ in range(100))
 
 
 def test_names_of_many_threads_do_not_meet() -> None:
     ids, names = Ids(), list[str]()
-    threads = [threading.Thread(target=lambda: names.extend(ids(1) for _ in range(500))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: names.extend(ids.new(1) for _ in range(500))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

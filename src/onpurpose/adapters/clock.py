@@ -13,10 +13,10 @@ from itertools import count
 
 log = logging.getLogger("onpurpose")
 
-TURN_SECONDS = 0.0003
+TURN_SECONDS = 0.0002
 """How long work in the background keeps the interpreter, before others may have it."""
 
-BREATH_SECONDS = 0.00002
+BREATH_SECONDS = 0.0005
 """How long it then rests; a thread that waits for the interpreter gets it at once."""
 
 
@@ -43,9 +43,9 @@ class Ids:
         self._chance = int.from_bytes(os.urandom(6), "big") << 28
         self._count = count()
 
-    def __call__(self, at: int) -> str:
+    def new(self, at: int) -> str:
         """A new name for something that happens at that time (microseconds)."""
-        return "%032x" % (at << 76 | self._chance | next(self._count) & 0xFFFFFFF)  # noqa: UP031  half the time
+        return "%032x" % (at << 76 | self._chance | next(self._count) & 0xFFFFFFF)
 
 
 class Beat:

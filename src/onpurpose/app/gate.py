@@ -153,7 +153,11 @@ class Gate:
         if len(record.body) > MAX_BODY:
             decision = denial(Code.MALFORMED_CALL, "the call is longer than a record may be")
             record = _record_unreadable(decision_id, at, call, decision, policies)
-        return Pending(self, call, decision, decision_id, seal, _append(self._ledger, record))
+        try:
+            receipt = self._ledger.append(record)
+        except Exception as error:  # a ledger that breaks its promise never to raise
+            receipt = _failed(error)
+        return Pending(self, call, decision, decision_id, seal, receipt)
 
     def _failed(self, what: str) -> Decision:
         self._failures += 1
@@ -166,7 +170,10 @@ class Gate:
         log.error("decision %s is not durable in the log; it is denied", pending.decision_id)
         if late and self._ledger is not None:
             body = {"v": 1, "kind": "decision.withdrawn", "id": pending.decision_id, "at": self._clock.now()}
-            _append(self._ledger, Record("decision.withdrawn", orjson.dumps(body)))
+            try:
+                self._ledger.append(Record("decision.withdrawn", orjson.dumps(body)))
+            except Exception:
+                log.exception("decision %s cannot be withdrawn in the log", pending.decision_id)
 
     def refresh(self, pace: Callable[[], None] = lambda: None) -> None:
         """Take up changed policies; `pace` is called every fraction of a millisecond of work."""
@@ -197,14 +204,10 @@ def _written(states: tuple[State, ...]) -> orjson.Fragment:
     return orjson.Fragment(b"[" + b",".join([state.written for state in states]) + b"]")
 
 
-def _append(ledger: Ledger, record: Record) -> Future[Receipt]:
-    """The record's future; a failed one of a ledger that breaks its promise never to raise."""
-    try:
-        return ledger.append(record)
-    except Exception as error:
-        broken: Future[Receipt] = Future()
-        broken.set_exception(error)
-        return broken
+def _failed(error: Exception) -> Future[Receipt]:
+    failed: Future[Receipt] = Future()
+    failed.set_exception(error)
+    return failed
 
 
 def _record_unreadable(decision_id: str, at: int, call: Call, decision: Decision, policies: orjson.Fragment) -> Record:

@@ -6,9 +6,11 @@ never had a good policy denies everything.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from itertools import islice
 from typing import TypeVar
 
 import orjson
@@ -28,7 +30,7 @@ log = logging.getLogger("onpurpose")
 T = TypeVar("T")
 
 _FREED = 256
-"""Rules of a replaced policy that are let go of between two breaths."""
+"""Parts of a replaced policy that are let go of between two breaths."""
 
 
 def run(steps: Generator[None, None, T], pace: Callable[[], None]) -> T:
@@ -103,6 +105,7 @@ class Held:
     def load(self) -> None:
         """Read the source now, as it is."""
         self._take_up(lambda: self.source.read(MAX_BYTES), lambda: None)
+        gc.collect(0)  # the rules are young: amid the work of a later swap this would hold up every call
 
     def refresh(self, pace: Callable[[], None]) -> None:
         """Read the source again if it changed; in force afterwards is the new policy, or the last good one."""
@@ -118,11 +121,10 @@ class Held:
             if digest not in (self.state.digest, self._failed):
                 policy = run(parse_steps(text, self.source.name), pace)
                 compiled = run(compile_steps(policy), pace)
-                # Freed at once, the old rules would hold up every call for milliseconds.
-                old = list(self.state.policies[0].policy.rules) if self.state.policies else []
+                held = _hold(self.state.policies, pace)
                 self.state = State(self.source.name, compiled)
-                while old:
-                    del old[-_FREED:]
+                while held:
+                    held.pop()
                     pace()
             if digest != self._failed:
                 self._recovered()
@@ -147,6 +149,17 @@ class Held:
     def status(self) -> dict[str, object]:
         """What is in force from this source, and what is wrong with it."""
         return {"source": self.source.name, "digest": self.state.digest, "problem": self.problem}
+
+
+def _hold(policies: Iterable[CompiledPolicy], pace: Callable[[], None]) -> list[list[object]]:
+    """What policies are made of, in portions: freed at once, it would hold up every call for milliseconds."""
+    held: list[list[object]] = []
+    for policy in policies:
+        parts = policy.parts()
+        while portion := list(islice(parts, _FREED)):
+            held.append(portion)
+            pace()
+    return held
 
 
 class Fixed:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from onpurpose.core.arguments import COMPARE, compile_argument, either
@@ -104,6 +105,11 @@ class CompiledPolicy:
         fired = Reason(code=Code.RULE_MATCHED, outcome=rule.outcome, message=message, rule=ref)
         doubt = f"whether the {rule.outcome} rule {words} matches cannot be told"
         return Step(sure, asks, rule.outcome, Decision(rule.outcome, (fired,)), rule, doubt)
+
+    def parts(self) -> Iterator[object]:
+        """All that the policy has much of: while someone holds it, the policy itself is freed in an instant."""
+        plans = list(self.plans.values())
+        return chain(self._rules, self._exact, self._exact.values(), plans, chain.from_iterable(plans))
 
     def index(self, number: int) -> None:
         """Take in rule `number`; only `compile_steps` does so, before anyone else sees the policy."""

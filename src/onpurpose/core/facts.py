@@ -83,7 +83,8 @@ class Facts:
     )  # fmt: skip
 
     def __init__(self, call: Call) -> None:
-        self.payload = payload = call.payload
+        payload: Any = call.payload
+        self.payload = payload
         self.context = call.policy_context
         self.opaque = self.blurred = False
         self.direct = True
@@ -108,7 +109,8 @@ class Facts:
             else:
                 self.joined = joined = texts[0] if len(texts) == 1 else " ".join(texts)
                 if len(joined) <= _LITTLE:
-                    self.texts, self.keys, self.flat = texts, payload, True
+                    self.texts, self.flat = texts, True
+                    self.keys: Any = payload  # its keys, without a copy
                     return
         self.flat = False
         self._walk(payload)
@@ -244,7 +246,8 @@ class Facts:
         some cannot be read.
         """
         if self.payload is None or self.opaque or self.blurred:
-            self.folded = self.haystack = ANYTHING
+            self.folded: Container[str] = ANYTHING
+            self.haystack = ANYTHING
         else:
             lower = f"{self.joined}`{BETWEEN.join(self.keys)}".lower()
             if is_plain(lower, len(self.keys) or 1):
@@ -282,7 +285,10 @@ class Facts:
     # -- paths
 
     def paths(self, keys: frozenset[str]) -> Paths:
-        """The payload's paths, read under the keys (lower case), relative ones from `policy_context.cwd`; also left in `paths_read`."""
+        """The payload's paths, read under the keys (lower case), relative ones from `policy_context.cwd`.
+
+        Also left in `paths_read`, for `path_keys`.
+        """
         if self.path_keys is not keys:
             self.path_keys = keys
             self.paths_read = self._read_paths(keys)
@@ -313,7 +319,7 @@ class Facts:
             found = []
             for key, value in self.payload.items():  # a comprehension is a call of its own
                 if key in keys or key.lower() in keys:
-                    found.append((key, value))  # noqa: PERF401
+                    found.append((key, value))
             return found, ""
         if self.payload is None:
             return [], "the call carries no payload"

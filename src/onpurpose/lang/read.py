@@ -31,8 +31,8 @@ from onpurpose.lang.report import Place, Report, nearest, shortened
 MAX_APPROVAL_TIMEOUT = 30 * 24 * 3600
 """The longest that an approval may stay open, in seconds."""
 
-_STEP = 16
-"""Rules between two yields: about 0.15 ms."""
+_STEP, _DROPPED = 16, 1024
+"""Rules that are read, and that are let go of, between two yields: about 0.15 ms."""
 
 _SETTINGS = ("risk_levels", "amount_keys", "path_keys", "approval_timeout_seconds")
 POLICY_KEYS = (*(str(outcome) for outcome in SECTIONS), "block", *_SETTINGS)
@@ -94,7 +94,7 @@ def parse_steps(
     yield
     digest = hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
     yield
-    return reader.built(digest)
+    return (yield from reader.built(digest))
 
 
 class _Reader:
@@ -106,10 +106,16 @@ class _Reader:
         self._sections: dict[Outcome, Span] = {}
         self._settings: dict[str, Any] = {}
 
-    def built(self, digest: str) -> Policy:
+    def built(self, digest: str) -> Generator[None, None, Policy]:
         """The policy, once it was read without a problem."""
+        rules = tuple(chain.from_iterable(self._rules.get(outcome, ()) for outcome in SECTIONS))
+        yield
+        for section in self._rules.values():
+            while section:
+                del section[-_DROPPED:]
+                yield
         return Policy(
-            rules=tuple(chain.from_iterable(self._rules.get(outcome, ()) for outcome in SECTIONS)),
+            rules=rules,
             source=self._report.source,
             digest=digest,
             sections=tuple((outcome, self._sections[outcome]) for outcome in SECTIONS if outcome in self._sections),

@@ -30,7 +30,21 @@ def open_parser(text: str) -> Any:
         from yaml._yaml import CParser as Parser  # noqa: PLC0415  absent where PyYAML was built without C
     except ImportError:
         from yaml import SafeLoader as Parser  # type: ignore[assignment]  # noqa: PLC0415
-    return Parser(text)
+    return Parser(_Portions(text))
+
+
+class _Portions:
+    """A text to be read in portions: to take in a large one at once would hold up every other thread."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._position = 0
+
+    def read(self, size: int = 1 << 14, /) -> str:
+        """At most so many of the next characters; none at the end."""
+        start = self._position
+        self._position += size
+        return self._text[start : start + size]
 
 
 class Mender:
