@@ -32,8 +32,12 @@ def tables() -> list[Table]:
     took = {name: [nanoseconds(way, case) for case in CASES] for name, way in ways.items()}
     rows = [_row(name, values) for name, values in took.items()]
     median = statistics.median(took[chained]) / 1000
+    plain = statistics.median(nanos for nanos, case in zip(took[chained], CASES, strict=True) if case.what == "plain")
     notes = [
-        f"target: under {LIMIT_US:g} us with everything but the disk: {median:.2f}, {target(median, LIMIT_US)}",
+        f"target: a plain call under {LIMIT_US:g} us with all but the disk: {plain / 1000:.2f}, "
+        + target(plain / 1000, LIMIT_US),
+        f"the same over all 20 calls: {median:.2f}, {target(median, LIMIT_US)}",
+        "most calls that are not plain leave a fact unknown, and their records say why and what would settle it",
         "bare writes the same two documents and takes their hashes, with nothing decided, masked or waited for",
         "chained by a ledger that keeps the last hash alone; `MemoryLedger` takes new memory for each record",
         "the 20 calls of the decision table, 8 rules; plain ones hide nothing and leave nothing out",

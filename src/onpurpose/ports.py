@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
+from onpurpose.core.access import ApiKey, User, Workspace
+from onpurpose.core.call import Call
 from onpurpose.core.checkpoint import Signed
+from onpurpose.core.intent import Intent
 from onpurpose.core.record import Receipt, Record, Stored
+from onpurpose.core.revision import Change, Contents, Kind, Revision
 
 
 class Ledger(Protocol):
@@ -95,4 +99,81 @@ class Archive(Protocol):
 
     def close(self) -> None:
         """Let go of the log."""
+        ...
+
+
+class Classifier(Protocol):
+    """Says what intent a call shows. Its view is recorded and counted; it decides nothing."""
+
+    def classify(self, call: Call) -> Intent:
+        """The view of one call. May raise; the call is then recorded without one."""
+        ...
+
+
+class Documents(Protocol):
+    """The documents of all workspaces and which of them are in force. Each method is one transaction.
+
+    Raises `StoreError` where the store cannot be reached.
+    """
+
+    def contents(self, workspace: str) -> Contents:
+        """All of a workspace at one version of it. `MissingError` where there is no such workspace."""
+        ...
+
+    def change(  # noqa: PLR0913  what a change is made of
+        self, workspace: str, changes: Sequence[Change], *, author: str, at: int, reason: str, notes: Sequence[bytes]
+    ) -> int:
+        """Make all the changes or none; the workspace's new version.
+
+        `notes` are bodies of records that must reach the log: they are kept with the change until
+        `Outbox.sent`. Raises `ConflictError` where a standing is not at the version expected.
+        """
+        ...
+
+    def revisions(self, workspace: str, kind: Kind, name: str, before: int | None, limit: int) -> list[Revision]:
+        """The revisions of one document, newest first, those below a number. Empty where there is none."""
+        ...
+
+    def versions(self) -> Mapping[str, int]:
+        """The version of every workspace; what a process compares with what it holds."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Return after so many seconds, or earlier where the store can tell that something changed."""
+        ...
+
+
+class Outbox(Protocol):
+    """Bodies of records that were stored with the change they tell of, and must reach the log."""
+
+    def unsent(self, limit: int) -> list[tuple[int, bytes]]:
+        """Numbers and bodies, oldest first."""
+        ...
+
+    def sent(self, numbers: Sequence[int]) -> None:
+        """They are durable in the log: forget them."""
+        ...
+
+
+class Access(Protocol):
+    """Workspaces, keys and users. `notes` as in `Documents.change`. Raises `StoreError`, `ConflictError`."""
+
+    def workspaces(self) -> list[Workspace]:
+        """All of them."""
+        ...
+
+    def keys(self) -> list[ApiKey]:
+        """Every key of every workspace, expired and revoked ones too."""
+        ...
+
+    def users(self, workspace: str) -> list[User]:
+        """The workspace's users."""
+        ...
+
+    def put(self, item: Workspace | ApiKey | User, *, notes: Sequence[bytes]) -> None:
+        """Add it, or replace the one of the same id (and workspace). Changes `Documents.versions` of its workspace."""
+        ...
+
+    def used(self, times: Mapping[str, int]) -> None:
+        """When keys (by id) were last used."""
         ...

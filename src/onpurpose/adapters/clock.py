@@ -17,7 +17,7 @@ TURN_SECONDS = 0.0002
 """How long work in the background keeps the interpreter, before others may have it."""
 
 BREATH_SECONDS = 0.0005
-"""How long it then rests; a thread that waits for the interpreter gets it at once."""
+"""How long it then rests: longer than a thread that waits for the interpreter takes to wake up."""
 
 
 class SystemClock:
@@ -108,6 +108,6 @@ class Pace:
 
     def __call__(self) -> None:
         if time.perf_counter() - self._since > TURN_SECONDS:
-            gc.collect(0)
             time.sleep(BREATH_SECONDS)
             self._since = time.perf_counter()
+            gc.collect(0)  # part of the turn that now begins

@@ -24,6 +24,14 @@ class Code(StrEnum):
     POLICY_UNREADABLE = "policy_unreadable"
     AUDIT_UNAVAILABLE = "audit_unavailable"
     INTERNAL_ERROR = "internal_error"
+    UNKNOWN_PURPOSE = "unknown_purpose"
+    PURPOSE_REQUIRED = "purpose_required"
+    PURPOSE_POLICY_MATCHED = "purpose_policy_matched"
+    PURPOSE_POLICY_UNKNOWN = "purpose_policy_unknown"
+    NO_PURPOSE_POLICY_MATCHED = "no_purpose_policy_matched"
+    ELEMENT_OUTSIDE_PURPOSE = "element_outside_purpose"
+    OBSERVED = "observed"
+    UNREACHABLE = "unreachable"
 
 
 class Unknown(Struct, frozen=True, gc=False, kw_only=True):
@@ -45,6 +53,17 @@ class RuleRef(Struct, frozen=True, gc=False, kw_only=True):
         return f"{self.span.source}:{self.span.line}"
 
 
+class PolicyRef(Struct, frozen=True, gc=False, kw_only=True):
+    """A purpose policy or capability policy of a workspace, at one revision of it."""
+
+    kind: str
+    name: str
+    revision: int
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}"
+
+
 class Signal(Struct, frozen=True, gc=False, kw_only=True):
     """A sign of risk that the taxonomy found in the payload, and what it weighs."""
 
@@ -60,8 +79,24 @@ class Reason(Struct, frozen=True, gc=False, kw_only=True):
     outcome: Outcome
     message: str
     rule: RuleRef | None = None
+    policy: PolicyRef | None = None
     unknown: tuple[Unknown, ...] = ()
     signals: tuple[Signal, ...] = ()
+
+
+class ShadowVerdict(Struct, frozen=True, gc=False, kw_only=True):
+    """What a policy in shadow would have done, had it been live beside today's live ones.
+
+    A verdict exists for calls that qualify. `matched` is `None` where it cannot be told whether the
+    policy matches; `would` is the call's outcome then; `newly_blocked` says that the call ran and
+    would not have run, `unmatched` that it would not because no policy would have matched it.
+    """
+
+    policy: PolicyRef
+    matched: bool | None
+    would: Outcome
+    newly_blocked: bool
+    unmatched: bool
 
 
 class Decision:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 from onpurpose.core.call import MAX_NAME, Call
-from onpurpose.core.decision import Decision, Reason
+from onpurpose.core.decision import Decision, Reason, ShadowVerdict
+from onpurpose.core.intent import Intent
 from onpurpose.core.outcome import Outcome
+from onpurpose.core.purpose import Purpose
 from onpurpose.core.record import Receipt
 from onpurpose.core.span import printable
 
@@ -16,7 +18,9 @@ class Result(Struct, eq=False):
 
     `decision_id` names the decision in the log, `receipt` is where its record stands there (`None`
     where nothing was recorded), `digest` the SHA-256 (hex) of the call's canonical form (`None` where
-    the call could not be read, or nothing is recorded).
+    the call could not be read, or nothing is recorded). `purpose` is the active purpose that the call
+    declares, `ttl_seconds` how long a token of it may live (0 where no live policy of it matched),
+    `shadows` what policies in shadow would have done, `intent` the classifier's view.
     """
 
     call: Call
@@ -24,6 +28,10 @@ class Result(Struct, eq=False):
     decision_id: str
     digest: str | None
     receipt: Receipt | None
+    purpose: Purpose | None = None
+    ttl_seconds: int = 0
+    shadows: tuple[ShadowVerdict, ...] = ()
+    intent: Intent | None = None
 
     @property
     def outcome(self) -> Outcome:

@@ -112,7 +112,11 @@ def compose(text: bytes | str, report: Report, limit: int = MAX_BYTES) -> Genera
                 continue
             composer.cut_short()
         report.absorb(found)
-        return composer.root
+        root = composer.root
+        yield
+        del composer  # the parser and all that it read from goes with it
+        yield
+        return root
 
 
 class _Composer:

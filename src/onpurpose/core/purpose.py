@@ -1,0 +1,107 @@
+"""Purposes and purpose policies as written: why an agent acts, what data it may touch, when that counts.
+
+Values only; nothing here decides.
+"""
+
+from __future__ import annotations
+
+from datetime import tzinfo
+from enum import StrEnum
+
+from msgspec import Struct
+
+from onpurpose.core.outcome import Outcome
+from onpurpose.core.span import Span
+
+TOKEN_TTL_MINUTES = 5
+"""How long a token lives, unless a purpose policy sets `token_ttl_minutes`."""
+
+TTL_SECONDS = 3600
+"""The most that a token of a purpose may live, unless the purpose sets `ttl_seconds`."""
+
+
+class IntentClass(StrEnum):
+    """What kind of thing a purpose is for."""
+
+    REPORTING = "reporting"
+    EXPORT = "export"
+    ADMIN = "admin"
+    LOOKUP = "lookup"
+    ANALYSIS = "analysis"
+    WRITE = "write"
+    OTHER = "other"
+
+
+class Status(StrEnum):
+    """The life of a purpose: only an active one can be declared."""
+
+    DRAFT = "draft"
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+
+
+class Purpose(Struct, frozen=True, kw_only=True):
+    """Why an agent may act, and what data it may then touch.
+
+    `elements` are `table.column` or `schema.table.column`, a last `*` for every column; `None` where
+    the purpose does not speak of data, `()` where it may touch none. `ttl_seconds` is the most that a
+    token of it may live.
+    """
+
+    id: str
+    name: str = ""
+    description: str = ""
+    intent_class: IntentClass = IntentClass.OTHER
+    elements: tuple[str, ...] | None = None
+    ttl_seconds: int = TTL_SECONDS
+    owner: str = ""
+    status: Status = Status.DRAFT
+    span: Span
+
+
+class Window(Struct, frozen=True, kw_only=True):
+    """Hours of the week: on these days (Monday is 0), from a minute of the day up to another, in a time zone.
+
+    `start` < `end` <= 1440, both minutes since midnight on the clocks of `zone`.
+    """
+
+    days: tuple[int, ...]
+    start: int
+    end: int
+    zone: tzinfo
+    zone_name: str
+
+
+class Match(Struct, frozen=True, kw_only=True):
+    """When a declaration counts; `None` is any. Each is a list of alternatives."""
+
+    identity_required: bool = True
+    user_groups: tuple[str, ...] | None = None
+    data_source_id: tuple[str, ...] | None = None
+    agent_ids: tuple[str, ...] | None = None
+    capabilities: tuple[str, ...] | None = None
+    environments: tuple[str, ...] | None = None
+    hours: tuple[Window, ...] | None = None
+
+
+class PurposePolicy(Struct, frozen=True, kw_only=True):
+    """What happens when a purpose is declared and the policy matches.
+
+    `decision` is allow, require_approval or deny, as written; `outcome` is what it comes to.
+    """
+
+    policy_id: str
+    purpose_id: str
+    match: Match = Match()
+    decision: Outcome
+    approval_required: bool = False
+    token_ttl_minutes: int = TOKEN_TTL_MINUTES
+    shadow_mode: bool = True
+    span: Span
+
+    @property
+    def outcome(self) -> Outcome:
+        """The decision; an allow that needs approval is `require_approval`."""
+        if self.approval_required and self.decision < Outcome.REQUIRE_APPROVAL:
+            return Outcome.REQUIRE_APPROVAL
+        return self.decision
