@@ -1,10 +1,12 @@
-"""What every test shares: how Hypothesis looks for examples."""
+"""What every test shares: how Hypothesis looks for examples, and a PostgreSQL."""
 
 from __future__ import annotations
 
 import os
 
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["tests.postgres"]
 
 # On a shared machine a slow example is no finding; where a run decides whether a change lands, the
 # examples are the same each time, and everywhere else they are new ones.
