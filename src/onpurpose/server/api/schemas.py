@@ -1,0 +1,414 @@
+"""The wire form of the JSON resources: what a body may hold, and what an answer holds.
+
+Unknown fields are refused, every text and list is bounded. Times are microseconds UTC, as in the log.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+
+from onpurpose.core.access import Scope
+from onpurpose.core.revision import Kind
+
+MAX_TEXT = 1_000_000
+"""Characters of a document's text."""
+
+MAX_SET = 100
+"""Policies that are promoted at once."""
+
+MAX_PAGE = 500
+"""Items of one page."""
+
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"
+"""What a document, a key's id, a user and a workspace may be called."""
+
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Words = Annotated[str, StringConstraints(max_length=2000)]
+Why = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"\S")]
+Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
+Number = Annotated[int, Field(ge=1, le=2**31)]
+Version = Annotated[int, Field(ge=0, le=2**53)]
+Time = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Wire(BaseModel):
+    """A body, exactly as stated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --- documents -----------------------------------------------------------------------------------
+
+
+class Draft(Wire):
+    """A new revision of a document: its YAML `text`, or its fields as a `document`; one of the two.
+
+    `expected_version` is the version of the document that the change was made against, 0 for one that
+    is not there yet; without it, whatever is there is followed.
+    """
+
+    text: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
+    document: dict[str, JsonValue] | None = None
+    reason: Words = ""
+    expected_version: Version | None = None
+
+
+class Restoring(Wire):
+    """Which revision's text to write anew, and why."""
+
+    revision: Number
+    reason: Words = ""
+    expected_version: Version | None = None
+
+
+class ChangeQuery(Wire):
+    """What a change says of itself where the body is the document's text, or there is none."""
+
+    reason: Words = ""
+    expected_version: Version | None = None
+
+
+class ListQuery(Wire):
+    """Which part of a list: the `limit` items behind the name `after`."""
+
+    after: Name | None = None
+    limit: Limit = 100
+
+
+class HistoryQuery(Wire):
+    """Which part of a history: the `limit` revisions below the number `before`, newest first."""
+
+    before: Number | None = None
+    limit: Limit = 50
+
+
+class DiffQuery(Wire):
+    """Which two revisions to compare; 0 is the empty text before the first."""
+
+    a: Annotated[int, Field(ge=0, le=2**31)]
+    b: Number
+
+
+class RevisionMeta(Wire):
+    """One revision of a document, without its text. `digest` is the SHA-256 of the text, in hex."""
+
+    number: int
+    digest: str
+    author: str
+    at: int
+    reason: str
+    removed: bool
+
+
+class RevisionBody(RevisionMeta):
+    """One revision of a document. An empty text says that it was removed."""
+
+    text: str
+
+
+class DocumentMeta(Wire):
+    """Where a document stands: which revisions of it are `live`, in `shadow`, `newest`.
+
+    `version` changes with every change. Within 30 seconds after a promotion, `undo_until` says until when
+    a revert is offered as undo; a later revert does the same.
+    """
+
+    kind: Kind
+    name: str
+    version: int
+    newest: int
+    live: int | None
+    shadow: int | None
+    promoted_at: int | None
+    undo_until: int | None
+    revertible: bool
+
+
+class DocumentBody(DocumentMeta):
+    """A document, with its newest revision."""
+
+    revision: RevisionBody
+
+
+class DocumentPage(Wire):
+    """Documents in the order of their names; `next` is the `after` of the next page."""
+
+    items: list[DocumentMeta]
+    next: str | None
+
+
+class RevisionPage(Wire):
+    """Revisions, newest first; `next` is the `before` of the next page."""
+
+    items: list[RevisionMeta]
+    next: int | None
+
+
+class Difference(Wire):
+    """What differs between two revisions, as a unified diff; empty where nothing does."""
+
+    a: int
+    b: int
+    diff: str
+
+
+# --- promotion -----------------------------------------------------------------------------------
+
+
+class Promoting(Wire):
+    """Make what is in shadow live.
+
+    `revision` is the one that was looked at: another one in shadow is a conflict. `overrides` names what
+    readiness is missing and is set aside, as the answer to a refusal names it.
+    """
+
+    reason: Why
+    revision: Number | None = None
+    overrides: Annotated[list[Name], Field(max_length=20)] = []
+
+
+class Member(Wire):
+    """One policy of a set."""
+
+    kind: Literal[Kind.PURPOSE_POLICY, Kind.POLICY]
+    name: Name
+    revision: Number | None = None
+
+
+class PromotingSet(Wire):
+    """Make a set live at once, judged as a set."""
+
+    policies: Annotated[list[Member], Field(min_length=1, max_length=MAX_SET)]
+    reason: Why
+    overrides: Annotated[list[Name], Field(max_length=20)] = []
+
+
+class Reverting(Wire):
+    """Go back to what was live before the last promotion."""
+
+    reason: Why
+
+
+class Promoted(Wire):
+    """What is live now. Until `undo_until`, a revert is offered as undo."""
+
+    policies: list[DocumentMeta]
+    promoted_at: int
+    undo_until: int
+    evidence: dict[str, JsonValue]
+
+
+class ShadowReport(Wire):
+    """The numbers of a revision in shadow, and whether it is ready to be promoted."""
+
+    kind: Kind
+    name: str
+    revision: int
+    numbers: dict[str, JsonValue]
+    ready: bool
+    missing: list[dict[str, JsonValue]]
+
+
+# --- decisions -----------------------------------------------------------------------------------
+
+
+class DecisionQuery(Wire):
+    """Which decisions: each field narrows. `since` is included, `until` is not. `cursor` is a page's `next`."""
+
+    since: Time | None = None
+    until: Time | None = None
+    agent: Line | None = None
+    user: Line | None = None
+    capability: Line | None = None
+    purpose: Line | None = None
+    outcome: Literal["allow", "warn", "require_approval", "deny"] | None = None
+    shadow: Literal["allow", "warn", "require_approval", "deny", "newly_blocked"] | None = None
+    policy: Line | None = None
+    cursor: Annotated[str, StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9_.:=-]*$")] | None = None
+    limit: Limit = 50
+
+
+class DecisionPage(Wire):
+    """Decisions as they are recorded, newest first; `next` is the `cursor` of the next page."""
+
+    items: list[dict[str, JsonValue]]
+    next: str | None
+
+
+# --- tokens --------------------------------------------------------------------------------------
+
+
+class TokenQuestion(Wire):
+    """A token, and for whom it must be."""
+
+    token: Annotated[str, Field(min_length=1, max_length=16_384)]
+    audience: Line | None = None
+
+
+class TokenAnswer(Wire):
+    """Whether the token is good now; its claims if it is, else why not."""
+
+    valid: bool
+    claims: dict[str, JsonValue] | None = None
+    reason: str | None = None
+
+
+class TokenRevoking(Wire):
+    """Revoke one token (`jti`), all of a purpose, or all of an agent, issued up to now."""
+
+    kind: Literal["jti", "purpose", "agent"]
+    value: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    reason: Words = ""
+
+
+class KeySet(Wire):
+    """The public keys that tokens are signed with (RFC 7517)."""
+
+    keys: list[dict[str, JsonValue]]
+
+
+# --- audit ---------------------------------------------------------------------------------------
+
+
+class ExportQuery(Wire):
+    """Which records: those behind the position `after`."""
+
+    after: Time | None = None
+
+
+class AuditFinding(Wire):
+    """One thing that is wrong with the log."""
+
+    kind: str
+    message: str
+    chain: str | None
+    seq: int | None
+
+
+class AuditAnchor(Wire):
+    """The newest checkpoint: note it elsewhere, and give it to a later check."""
+
+    log: str
+    n: int
+    hash: str
+
+
+class AuditReport(Wire):
+    """What a check of the whole log found."""
+
+    ok: bool
+    total: int
+    findings: list[AuditFinding]
+    records: int
+    chains: int
+    checkpoints: int
+    uncovered: int
+    anchor: AuditAnchor | None
+    key: str | None
+
+
+# --- keys, users, workspaces ---------------------------------------------------------------------
+
+
+class NewKey(Wire):
+    """A key to be made."""
+
+    name: Annotated[Line, Field(min_length=1)]
+    scopes: Annotated[set[Scope], Field(min_length=1)]
+    expires_in_seconds: Annotated[int, Field(ge=60, le=10 * 366 * 86_400)] | None = None
+    per_minute: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+
+
+class KeyBody(Wire):
+    """A key, without its secret. `state` is `active`, `expired` or `revoked`."""
+
+    id: str
+    name: str
+    prefix: str
+    scopes: list[Scope]
+    created_by: str
+    created_at: int
+    expires_at: int | None
+    last_used_at: int | None
+    revoked_at: int | None
+    per_minute: int | None
+    state: Literal["active", "expired", "revoked"]
+
+
+class KeyMade(Wire):
+    """A new key and its whole text, which is shown this once."""
+
+    key: KeyBody
+    secret: str
+
+
+class KeyList(Wire):
+    """Every key of the workspace, revoked ones too, newest first."""
+
+    items: list[KeyBody]
+
+
+class UserFields(Wire):
+    """What a user is, to be written."""
+
+    name: Annotated[Line, Field(min_length=1)]
+    email: Annotated[
+        str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}$")
+    ]
+    groups: Annotated[list[Name], Field(max_length=100)] = []
+
+
+class NewUser(UserFields):
+    """A user to be made; the id is made up where none is given."""
+
+    id: Name | None = None
+
+
+class UserBody(Wire):
+    """A user. A disabled one approves nothing, and keeps its name under what it did."""
+
+    id: str
+    name: str
+    email: str
+    groups: list[str]
+    created_at: int
+    disabled_at: int | None
+
+
+class UserPage(Wire):
+    """Users in the order of their ids; `next` is the `after` of the next page."""
+
+    items: list[UserBody]
+    next: str | None
+
+
+class NewWorkspace(Wire):
+    """A workspace to be made."""
+
+    id: Name
+    name: Line = ""
+
+
+class WorkspaceBody(Wire):
+    """A workspace."""
+
+    id: str
+    name: str
+    created_at: int
+
+
+class WorkspaceMade(Wire):
+    """A new workspace and the text of its first admin key, which is shown this once."""
+
+    workspace: WorkspaceBody
+    key: KeyBody
+    secret: str
+
+
+class WorkspaceList(Wire):
+    """The workspaces that the caller may see, in the order of their ids."""
+
+    items: list[WorkspaceBody]
