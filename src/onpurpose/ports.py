@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from onpurpose.core.checkpoint import Signed
 from onpurpose.core.intent import Intent
 from onpurpose.core.record import Receipt, Record, Stored
 from onpurpose.core.revision import Change, Contents, Kind, Revision
+from onpurpose.core.token import Claims, Revocation, SigningKey
 
 
 class Ledger(Protocol):
@@ -176,4 +177,63 @@ class Access(Protocol):
 
     def used(self, times: Mapping[str, int]) -> None:
         """When keys (by id) were last used."""
+        ...
+
+
+class SigningKeys(Protocol):
+    """The keys that sign tokens, and the tokens that are revoked. Each method is one transaction.
+
+    `notes` as in `Documents.change`. Raises `StoreError` where the store cannot be reached.
+    """
+
+    def keys(self) -> list[SigningKey]:
+        """Every key, oldest first (by `created_at`, then `kid`), retired ones too."""
+        ...
+
+    def add(self, key: SigningKey, *, retire_others_at: int | None, notes: Sequence[bytes]) -> None:
+        """Add a key. With `retire_others_at`, every other key retires then, or earlier where it does already."""
+        ...
+
+    def retire(self, kid: str, at: int, *, notes: Sequence[bytes]) -> None:
+        """Have the key retire at that time, or earlier where it does already. `MissingError` where there is none."""
+        ...
+
+    def revocations(self, now: int) -> list[Revocation]:
+        """The revocations of all workspaces whose `until` is not before `now`."""
+        ...
+
+    def revoke(self, revocation: Revocation, *, notes: Sequence[bytes]) -> None:
+        """Add the revocation; of two of the same kind, workspace and value the later `at` and `until` stand."""
+        ...
+
+
+class Vault(Protocol):
+    """Keeps secrets unreadable while they lie in a store. Raises `OnPurposeError` where it cannot."""
+
+    def seal(self, secret: bytes, label: str) -> bytes:
+        """The secret, encrypted; it opens under the same label alone."""
+        ...
+
+    def open(self, sealed: bytes, label: str) -> bytes:
+        """The secret that was sealed under the label."""
+        ...
+
+
+class TokenFormat(Protocol):
+    """How tokens are written, signed and read."""
+
+    def new_key(self) -> tuple[bytes, bytes]:
+        """A new private key and its public half, 32 bytes each."""
+        ...
+
+    def signer(self, kid: str, private: bytes) -> Callable[[Claims], str]:
+        """What writes tokens signed with the key. It raises `TokenError` for one that would be too long."""
+        ...
+
+    def published(self, keys: Sequence[SigningKey]) -> dict[str, object]:
+        """The public halves as a JSON Web Key Set (RFC 7517)."""
+        ...
+
+    def read(self, token: object, jwks: Mapping[str, object]) -> Claims:
+        """The claims of a token that one of the keys signed, else `TokenError`. Nothing else is checked."""
         ...

@@ -17,7 +17,7 @@ from math import isfinite
 import orjson
 
 from onpurpose.core.call import Call
-from onpurpose.core.facts import Facts
+from onpurpose.core.facts import Facts, Malformed
 from onpurpose.core.numbers import as_number
 from onpurpose.core.values import plain
 
@@ -52,6 +52,18 @@ def canonical(call: Call, facts: Facts) -> bytes:
         except orjson.JSONEncodeError:  # a lone surrogate in what the application vouches for
             pass
     return encode(fields)
+
+
+def exact_digest(call: Call) -> str:
+    """The digest of a call that stands for no other call. Raises `Malformed` where the call cannot be read.
+
+    It is `Malformed` too where the call holds an object: two different ones have the same canonical form.
+    """
+    facts = Facts(call)
+    context = call.policy_context or _NOTHING
+    if facts.opaque or any(b"!opaque" in encode(context.get(key)) for key in ("environment", "user_role", "tenant")):
+        raise Malformed("the call holds an object, whose value cannot be told")
+    return digest(call, facts)
 
 
 def encode(value: object) -> bytes:
