@@ -105,3 +105,14 @@ class PurposePolicy(Struct, frozen=True, kw_only=True):
         if self.approval_required and self.decision < Outcome.REQUIRE_APPROVAL:
             return Outcome.REQUIRE_APPROVAL
         return self.decision
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What holds for a whole workspace.
+
+    `purpose_required`: a call that declares no purpose is denied. `unmatched` is the outcome of a
+    call on which no layer has an opinion; `ALLOW` only for a period of observation.
+    """
+
+    purpose_required: bool = False
+    unmatched: Outcome = Outcome.DENY

@@ -42,14 +42,16 @@ def lint(policy: Policy, text: str | None = None) -> list[Problem]:
     for rule in policy.rules:
         found += _rule(rule)
     found.sort(key=lambda warning: (warning.span.line, warning.span.column))
-    return found if text is None else _with_excerpts(found, text)
+    return found if text is None else with_excerpts(found, text)
 
 
-def _warning(span: Span, code: str, message: str, cure: str) -> Problem:
+def warning(span: Span, code: str, message: str, cure: str) -> Problem:
+    """A problem that keeps nothing from loading."""
     return Problem(span=span, code=code, message=message, help=cure, severity=Severity.WARNING)
 
 
-def _with_excerpts(found: Iterable[Problem], text: str) -> list[Problem]:
+def with_excerpts(found: Iterable[Problem], text: str) -> list[Problem]:
+    """The warnings, each with the line of the text that it is about."""
     lines = re.split(r"\r\n|\r|\n", text.removeprefix("\ufeff"))
     return [
         Problem(
@@ -71,7 +73,7 @@ def _sections(policy: Policy) -> Iterator[Problem]:
     filled = {rule.outcome for rule in policy.rules}
     for outcome, span in policy.sections:
         if outcome not in filled:
-            yield _warning(span, "empty-section", f"the section `{outcome}` holds no rule", "add one, or remove it")
+            yield warning(span, "empty-section", f"the section `{outcome}` holds no rule", "add one, or remove it")
 
 
 def _risk(policy: Policy) -> Iterator[Problem]:
@@ -82,7 +84,7 @@ def _risk(policy: Policy) -> Iterator[Problem]:
         weaker, stronger = policy.risk_levels[higher], policy.risk_levels[lower]
         if weaker < stronger:
             message = f"risk level `{higher}` is answered by `{weaker}`, the lower level `{lower}` by `{stronger}`"
-            yield _warning(place, "risk-order", message, f"answer `{higher}` by `{stronger}` or stricter")
+            yield warning(place, "risk-order", message, f"answer `{higher}` by `{stronger}` or stricter")
 
 
 def _order(rules: tuple[Rule, ...]) -> Iterator[Problem]:
@@ -94,7 +96,7 @@ def _order(rules: tuple[Rule, ...]) -> Iterator[Problem]:
         wider = unconditional.covering(rule.capability)
         if first is not rule and first.outcome is rule.outcome:
             message = f"this rule stands on line {first.span.line} already"
-            yield _warning(rule.span, "duplicate-rule", message, "remove one of them")
+            yield warning(rule.span, "duplicate-rule", message, "remove one of them")
         elif first is not rule:
             yield _unreachable(rule, first)
         elif wider is not None:
@@ -107,7 +109,7 @@ def _unreachable(rule: Rule, earlier: Rule) -> Problem:
     where = f"`{earlier.capability}` in `{earlier.outcome}` on line {earlier.span.line}"
     witness = rule.capability.replace("*", "x")
     cure = f"a call of `{shortened(witness)}` is always decided there; remove this rule, or add conditions to that one"
-    return _warning(rule.span, "unreachable-rule", f"this rule never decides: {where} comes first", cure)
+    return warning(rule.span, "unreachable-rule", f"this rule never decides: {where} comes first", cure)
 
 
 # -- one rule
@@ -116,13 +118,13 @@ def _unreachable(rule: Rule, earlier: Rule) -> Problem:
 def _rule(rule: Rule) -> Iterator[Problem]:
     if rule.outcome is Outcome.ALLOW and rule.capability == "*" and not rule.conditions:
         message = "this rule allows every call that no other rule meets"
-        yield _warning(rule.span, "allows-everything", message, "name the capabilities that the agent needs")
+        yield warning(rule.span, "allows-everything", message, "name the capabilities that the agent needs")
     for message in (*_impossible(rule.conditions), *_impossible_arguments(rule.conditions)):
-        yield _warning(rule.span, "impossible-rule", message, "correct the limits, or remove the rule")
+        yield warning(rule.span, "impossible-rule", message, "correct the limits, or remove the rule")
     for text in _needles(rule.conditions):
         if not fold(text).strip():
             message = "a `contains` of nothing but quotes, white space or invisible characters"
-            yield _warning(rule.span, "bare-contains", message, "name the text that matters; this one is easily varied")
+            yield warning(rule.span, "bare-contains", message, "name the text that matters; this one is easily varied")
 
 
 def _impossible(conditions: tuple[Condition, ...]) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Text -> nodes that know where they stand, by YAML's events; every problem of form is gathered.
 
-No anchor, alias, tag, merge key, directive, second document or duplicate key passes, and nothing
-that YAML 1.1 and 1.2 read differently. What was refused stands in the tree as `Broken`, so that
-the rest of the text is still read.
+No anchor, alias, tag, merge key, directive or duplicate key passes, a second document only where
+several are asked for, and nothing that YAML 1.1 and 1.2 read differently. What was refused stands in
+the tree as `Broken`, so that the rest of the text is still read.
 """
 
 from __future__ import annotations
@@ -94,9 +94,17 @@ def compose(text: bytes | str, report: Report, limit: int = MAX_BYTES) -> Genera
     Problems go to the report; after an error that ends the reading, `report.cut_short` is set and
     the tree holds what was whole before it. Yields about every 0.08 ms.
     """
+    roots = yield from compose_all(text, report, limit, several=False)
+    return roots[0] if roots else None
+
+
+def compose_all(
+    text: bytes | str, report: Report, limit: int = MAX_BYTES, *, several: bool = True
+) -> Generator[None, None, list[Node]]:
+    """As `compose`, the root of each of the text's documents; where not `several`, a second one is told."""
     clean = yield from decode(text, report, limit)
     if clean is None:
-        return None
+        return []
     from yaml import MarkedYAMLError  # noqa: PLC0415  takes 30 ms to import
 
     from onpurpose.lang.syntax import Mender  # noqa: PLC0415
@@ -104,7 +112,7 @@ def compose(text: bytes | str, report: Report, limit: int = MAX_BYTES) -> Genera
     mender = Mender(clean, report)
     while True:
         found = report.fork()
-        composer = _Composer(found, mended=mender.text is not report.text)
+        composer = _Composer(found, mended=mender.text is not report.text, several=several)
         try:
             yield from composer.follow(mender.text)
         except MarkedYAMLError as error:
@@ -112,19 +120,20 @@ def compose(text: bytes | str, report: Report, limit: int = MAX_BYTES) -> Genera
                 continue
             composer.cut_short()
         report.absorb(found)
-        root = composer.root
+        roots = composer.roots
         yield
         del composer  # the parser and all that it read from goes with it
         yield
-        return root
+        return roots
 
 
 class _Composer:
-    """Builds the tree of one pass over the events. `mended`: the text holds placeholders."""
+    """Builds the trees of one pass over the events. `mended`: the text holds placeholders."""
 
-    def __init__(self, report: Report, *, mended: bool) -> None:
+    def __init__(self, report: Report, *, mended: bool, several: bool) -> None:
         self._report = report
         self._mended = mended
+        self._several = several
         self._plain: dict[str, Value | Trap] = {}
         self._quoted: dict[str, Value | Trap] = {}
         self._top: list[Node] = []
@@ -133,9 +142,9 @@ class _Composer:
         self._documents = 0
 
     @property
-    def root(self) -> Node | None:
-        """The root of the document, if one has begun."""
-        return self._top[0] if self._top else None
+    def roots(self) -> list[Node]:
+        """The root of each document that has begun."""
+        return self._top
 
     def follow(self, text: str) -> Generator[None, None, None]:
         """Build the tree, until the end of the text or what makes the rest unreadable."""
@@ -177,7 +186,7 @@ class _Composer:
             place, _ = self._report.token(event.start_mark)
             self._report.on(place, "directive", "directives are not allowed", "remove the line")
         self._documents += 1
-        if self._documents == 1:
+        if self._several or self._documents == 1:
             return True
         place, _ = self._report.token(event.start_mark)
         cure = "keep one document to a file"

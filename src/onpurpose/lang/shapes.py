@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as Mapping_
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
@@ -63,6 +63,16 @@ def texts(node: Node, report: Report, name: str) -> tuple[str, ...] | None:
         return None if one is None else (one,)
     expected(node, report, name, "a text or a list of texts", f'write `{name}: "..."`')
     return None
+
+
+def each(node: Node, report: Report, name: str, read: Callable[[Node, str], T | None]) -> tuple[T, ...] | None:
+    """As `texts`, each made into something else by `read`, which tells what is wrong with one."""
+    written = texts(node, report, name)
+    if written is None:
+        return None
+    nodes = node.children if isinstance(node, Sequence) else [node]
+    found = [one for child, text in zip(nodes, written, strict=True) if (one := read(child, text)) is not None]
+    return tuple(found) if len(found) == len(written) else None
 
 
 def distinct(node: Sequence, report: Report, name: str) -> tuple[str, ...] | None:

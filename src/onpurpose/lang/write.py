@@ -29,13 +29,13 @@ def comment(text: str) -> str:
 
 def rule_lines(rule: Rule) -> list[str]:
     """The rule as an item of its section, without indentation. It has no condition twice, as none that was read."""
-    lines = [f"- capability: {_name(rule.capability)}"]
+    lines = [f"- capability: {name(rule.capability)}"]
     arguments = [condition for condition in rule.conditions if isinstance(condition, Argument)]
     others = [condition for condition in rule.conditions if not isinstance(condition, Argument)]
     lines.extend(f"  {line}" for condition in others for line in _condition(condition))
     if arguments:
         lines.append("  args:")
-        lines.extend(f"    {_name('.'.join(a.path))}: {flow(entry(a)[1])}" for a in arguments)
+        lines.extend(f"    {name('.'.join(a.path))}: {flow(entry(a)[1])}" for a in arguments)
     return lines
 
 
@@ -48,8 +48,8 @@ def quoted(text: str) -> str:
     return in_quotes(text)
 
 
-def _name(text: str) -> str:
-    """A capability or a path, in quotes where YAML might take it for something else."""
+def name(text: str) -> str:
+    """A capability, a path or an id, in quotes where YAML might take it for something else."""
     return text if _PLAIN.fullmatch(text) and text.lower() not in _WORDS else quoted(text)
 
 
