@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from onpurpose import ActionDenied, Gate, Result, parse_policy
+from onpurpose import ActionDenied, Gate, Result, parse_policy, waiting
 from onpurpose.adapters.sql import SqliteArchive
-from onpurpose.agents import guard
 from onpurpose.core.decision import Code
 from onpurpose.core.record import LedgerError, Receipt, Record
 from tests.app.logs import RECEIPT, Answering, Scripted, failing, never, raising, stuck
@@ -64,7 +63,7 @@ def test_two_loops_in_two_threads_share_a_gate(durable: Gate) -> None:
 def test_one_loop_after_another_is_served_and_none_is_kept(durable: Gate) -> None:
     for _ in range(5):
         assert all(result.allowed for result in asyncio.run(many(durable, 3)))
-    assert len(guard._bells) <= 2
+    assert len(waiting._bells) <= 2
 
 
 def test_the_fields_are_those_of_evaluate(durable: Gate, tmp_path: Path) -> None:

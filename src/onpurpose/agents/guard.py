@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from onpurpose.core.call import Call
 from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.record import Receipt
 from onpurpose.core.result import Result
-
-if TYPE_CHECKING:
-    import asyncio
+from onpurpose.waiting import done
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -83,7 +79,7 @@ async def ask_async(judge: Judge, call: Call, policy_path: object = None) -> Res
     pending = judge.begin(call, policy_path)
     try:
         if pending.receipt is not None and not pending.receipt.done():
-            await _done(pending.receipt, judge.patience)
+            await done(pending.receipt, judge.patience)
     finally:  # also for a task that is cancelled: what nobody waits for is taken back
         result = pending.finish(0)
     return result
@@ -152,62 +148,3 @@ def _by_name(signature: inspect.Signature, args: tuple[object, ...], kwargs: dic
 
 
 _RECEIVERS = frozenset({"self", "cls"})
-
-
-class _Bell:
-    """Wakes one event loop for many finished futures at once.
-
-    `asyncio.wrap_future` writes to the loop's pipe once a future; a group commit finishes hundreds.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._finished: deque[asyncio.Future[None]] = deque()
-        self._ringing = False
-        self._lock = threading.Lock()
-
-    def ring(self, waiter: asyncio.Future[None]) -> None:
-        """From any thread: have the loop finish the waiter."""
-        with self._lock:
-            self._finished.append(waiter)
-            if self._ringing:
-                return
-            self._ringing = True
-        try:
-            self._loop.call_soon_threadsafe(self._answer)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            self._finished.clear()
-
-    def _answer(self) -> None:
-        with self._lock:
-            finished, self._finished = self._finished, deque()
-            self._ringing = False
-        for waiter in finished:
-            _finish(waiter)
-
-
-def _finish(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-_bells: dict[asyncio.AbstractEventLoop, _Bell] = {}
-
-
-async def _done(receipt: Future[Receipt], patience: float) -> None:
-    """Return once the future is done, or the patience is at its end."""
-    import asyncio  # noqa: PLC0415  takes 25 ms to import, and who waits here has done so
-
-    loop = asyncio.get_running_loop()
-    bell = _bells.get(loop)
-    if bell is None:
-        for closed in [known for known in list(_bells) if known.is_closed()]:  # other threads add theirs
-            _bells.pop(closed, None)
-        bell = _bells[loop] = _Bell(loop)
-    waiter: asyncio.Future[None] = loop.create_future()
-    receipt.add_done_callback(lambda _: bell.ring(waiter))
-    alarm = loop.call_later(patience, _finish, waiter)
-    try:
-        await waiter
-    finally:
-        alarm.cancel()
