@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from onpurpose.core.arguments import both
 from onpurpose.core.call import MAX_NAME, Call, Identity
-from onpurpose.core.compile import CompiledPolicy, Step
-from onpurpose.core.decision import NO_POLICY, Code, Decision, Reason, denial
+from onpurpose.core.compile import CAPABILITY, CompiledPolicy, Step
+from onpurpose.core.decision import NO_POLICY, Code, Decision, PolicyRef, Reason, ShadowVerdict, denial
 from onpurpose.core.facts import Answer, Facts, Malformed
+from onpurpose.core.matching import remember
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.policy import Rule
+from onpurpose.core.purposes import NO_PURPOSES, REQUIRED, SILENT, Asked, Opinion, Rules, Verdict
 from onpurpose.core.risk import UNTOLD, assess
 from onpurpose.core.unknown import explain_unknown
 
@@ -19,6 +21,12 @@ _ALLOW, _DENY = Outcome.ALLOW, Outcome.DENY
 
 
 NO_RULE = denial(Code.NO_RULE_MATCHED, "no rule matches, and what no rule allows is denied")
+
+OBSERVED = Decision(
+    _ALLOW,
+    (Reason(code=Code.OBSERVED, outcome=_ALLOW, message="nothing in force speaks of this call; it is only observed"),),
+)
+"""What is decided in a workspace that observes, where no layer has an opinion."""
 
 
 def decide(policies: tuple[CompiledPolicy, ...], call: Call) -> Decision:
@@ -62,6 +70,43 @@ def decide_on(policies: tuple[CompiledPolicy, ...], call: Call, facts: Facts) ->
     return Decision(decisions[0].outcome, tuple(reason for d in decisions for reason in d.reasons))
 
 
+def judge(rules: Rules, call: Call, facts: Facts, at: int) -> Verdict:
+    """What every layer together says of the call, and what each policy in shadow would change.
+
+    `at` in microseconds UTC. The decision never depends on a policy in shadow. A call whose
+    capability is malformed is denied and qualifies for no shadow. Never raises for what a call contains.
+    """
+    if not _is_well_formed(call.capability, rules.policies):
+        return Verdict(decision=denial(Code.MALFORMED_CALL, _NO_CAPABILITY))
+    each = _judge_each(rules.policies, call, facts)
+    asked = _ask(rules, call, at)
+    opinion = _opinion(rules, call, asked, asked.declared.live if asked else 0)
+    decision = _together(each, opinion, rules)
+    shadows: tuple[ShadowVerdict, ...] = ()
+    if asked is not None and asked.declared.if_live:
+        shadows = _purposes_in_shadow(asked, _strictest(each), decision.outcome, rules)
+    if rules.candidates:
+        shadows += tuple(_candidates(rules, each, opinion.outcome, decision.outcome, call, facts))
+    return _verdict(decision, opinion, asked, shadows)
+
+
+def judge_set(rules: Rules, promoted: frozenset[PolicyRef], call: Call, facts: Facts, at: int) -> Verdict:
+    """What `judge` would say, without shadows, were this set of policies in shadow promoted together.
+
+    Each takes the place of the live one of its name. What is named and is not in shadow changes nothing.
+    """
+    if not _is_well_formed(call.capability, rules.policies):
+        return Verdict(decision=denial(Code.MALFORMED_CALL, _NO_CAPABILITY))
+    policies = rules.policies
+    for ref, replaced, candidate in rules.candidates:
+        if ref in promoted and _qualifies(replaced, rules.policies):
+            policies = (*(policy for policy in policies or () if policy is not replaced), candidate)
+    each = _judge_each(policies, call, facts)
+    asked = _ask(rules, call, at)
+    opinion = _opinion(rules, call, asked, asked.declared.standing(promoted) if asked else 0)
+    return _verdict(_together(each, opinion, rules), opinion, asked, ())
+
+
 def trace(compiled: CompiledPolicy, call: Call) -> tuple[tuple[Rule, Answer], ...]:
     """What every rule that may concern the call's capability answers, in order, all of them asked.
 
@@ -101,6 +146,128 @@ def _judge(compiled: CompiledPolicy, call: Call, facts: Facts) -> Decision:
     else:
         decision = NO_RULE if decided is None else decided.decision
     return _with_risk(decision, compiled, call, facts) if compiled.policy.risk_levels else decision
+
+
+def _is_well_formed(capability: str, policies: tuple[CompiledPolicy, ...] | None) -> bool:
+    if policies and capability in policies[0].plans:  # met before
+        return True
+    return len(capability) <= MAX_NAME and CAPABILITY.fullmatch(capability) is not None
+
+
+def _judge_each(policies: tuple[CompiledPolicy, ...] | None, call: Call, facts: Facts) -> list[Decision] | None:
+    """What each capability policy says; `None` where their layer has no opinion."""
+    if policies is None:
+        return None
+    return [_judge(policy, call, facts) for policy in policies] if policies else [NO_POLICY]
+
+
+def _strictest(each: list[Decision] | None) -> Outcome | None:
+    return None if each is None else max([decision.outcome for decision in each])
+
+
+def _ask(rules: Rules, call: Call, at: int) -> Asked | None:
+    """What the policies of the declared purpose answer; `None` where the call passes the layer by."""
+    if call.purpose_id is None:
+        return None
+    book = rules.purposes
+    if book is None:
+        if not rules.purpose_required:
+            return None
+        book = NO_PURPOSES
+    return book.declared(call.purpose_id).ask(call, at)
+
+
+def _opinion(rules: Rules, call: Call, asked: Asked | None, standing: int) -> Opinion:
+    if asked is not None:
+        return asked.declared.opinion(standing, asked, observes=rules.unmatched is _ALLOW)
+    return REQUIRED if rules.purpose_required and call.purpose_id is None else SILENT
+
+
+def _meet(ruled: Outcome | None, purposed: Outcome | None, rules: Rules) -> Outcome:
+    """The stricter of the layers that have an opinion; where none has, the workspace's own outcome."""
+    if ruled is None:
+        return (_ALLOW if rules.unmatched is _ALLOW else _DENY) if purposed is None else purposed
+    return ruled if purposed is None or purposed < ruled else purposed
+
+
+def _together(each: list[Decision] | None, opinion: Opinion, rules: Rules) -> Decision:
+    """The decision of all layers, its decisive reasons first; the very one of a layer that is alone."""
+    said = list(each or ())
+    if opinion.decision is not None:
+        said.append(opinion.decision)
+    if each is None and opinion.outcome is None:
+        said.insert(0, OBSERVED if rules.unmatched is _ALLOW else NO_POLICY)
+    if len(said) == 1:
+        return said[0]
+    said.sort(key=lambda decision: -decision.outcome)
+    return Decision(said[0].outcome, lambda: tuple([reason for decision in said for reason in decision.reasons]))
+
+
+def _purposes_in_shadow(
+    asked: Asked, ruled: Outcome | None, actual: Outcome, rules: Rules
+) -> tuple[ShadowVerdict, ...]:
+    """What each policy in shadow of the declared purpose would change, worked out once for all calls alike."""
+    declared, beyond = asked.declared, asked.outside != ()
+    key = (asked.sure, asked.possible, beyond, ruled, rules.unmatched)
+    shadows = declared.verdicts.get(key)
+    if shadows is None:
+        made = tuple([_in_shadow(asked, *one, ruled, actual, rules) for one in declared.if_live])
+        shadows = remember(declared.verdicts, key, made)
+    return shadows
+
+
+def _in_shadow(  # noqa: PLR0913, PLR0917  all that the verdict is made of
+    asked: Asked, number: int, standing: int, ruled: Outcome | None, actual: Outcome, rules: Rules
+) -> ShadowVerdict:
+    declared, bit = asked.declared, 1 << number
+    purposed = declared.outcome(standing, asked, observes=rules.unmatched is _ALLOW)
+    would = _meet(ruled, purposed, rules)
+    blocked = actual.permits and not would.permits
+    return ShadowVerdict(
+        policy=declared.policies[number][0],
+        matched=True if asked.sure & bit else None if asked.possible & bit else False,
+        would=would,
+        newly_blocked=blocked,
+        unmatched=blocked and not declared.matches(standing, asked),
+    )
+
+
+def _candidates(  # noqa: PLR0913, PLR0917  all that the verdicts are made of
+    rules: Rules, each: list[Decision] | None, purposed: Outcome | None, actual: Outcome, call: Call, facts: Facts
+) -> Iterator[ShadowVerdict]:
+    """What each candidate would change in place of its live revision, or beside the others."""
+    for ref, replaced, candidate in rules.candidates:
+        if not _qualifies(replaced, rules.policies):
+            continue
+        alone = _judge(candidate, call, facts)
+        others = zip(rules.policies or (), each or (), strict=False)
+        ruled = max([alone.outcome, *(decision.outcome for policy, decision in others if policy is not replaced)])
+        would = _meet(ruled, purposed, rules)
+        matched, blocked = _has_matched(alone), actual.permits and not would.permits
+        yield ShadowVerdict(
+            policy=ref, matched=matched, would=would, newly_blocked=blocked, unmatched=blocked and matched is False
+        )
+
+
+def _qualifies(replaced: CompiledPolicy | None, policies: tuple[CompiledPolicy, ...] | None) -> bool:
+    """Whether a candidate would have a say: it replaces none, or one that does."""
+    return replaced is None or any(policy is replaced for policy in policies or ())
+
+
+def _has_matched(decision: Decision) -> Answer:
+    """Whether any rule matched; unknown where only rules of which this cannot be told came up."""
+    codes = {reason.code for reason in decision.reasons}
+    return True if Code.RULE_MATCHED in codes else None if Code.RULE_UNKNOWN in codes else False
+
+
+def _verdict(decision: Decision, opinion: Opinion, asked: Asked | None, shadows: tuple[ShadowVerdict, ...]) -> Verdict:
+    return Verdict(
+        decision=decision,
+        shadows=shadows,
+        purpose=None if asked is None else asked.declared.purpose,
+        ttl_seconds=0 if decision.outcome is _DENY else opinion.ttl_seconds,
+        matched=opinion.matched,
+    )
 
 
 def _answer(step: Step, facts: Facts) -> Answer:

@@ -1,0 +1,312 @@
+"""Purposes in force: what a declared purpose makes of a call, and what a policy in shadow would make of it.
+
+All policies of a purpose are asked at once: each match field answers for all of them, as two sets of
+bits, and what follows from the sets is worked out once for each pair that is met. So a policy in
+shadow costs next to nothing beside the live ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator
+from typing import NamedTuple, TypeAlias
+
+from msgspec import Struct
+
+from onpurpose.core.call import Call
+from onpurpose.core.compile import CompiledPolicy
+from onpurpose.core.decision import Code, Decision, PolicyRef, Reason, ShadowVerdict, Unknown, denial
+from onpurpose.core.matching import UNKNOWN, Elements, fields, remember
+from onpurpose.core.outcome import Outcome
+from onpurpose.core.purpose import Purpose, PurposePolicy, Status
+from onpurpose.core.span import printable
+
+_ALLOW, _ASK, _DENY = Outcome.ALLOW, Outcome.REQUIRE_APPROVAL, Outcome.DENY
+
+_NAMED, _SHOWN = 5, 80  # so many elements are named in a reason, with so many characters of each
+
+Placed: TypeAlias = tuple[PolicyRef, PurposePolicy]
+"""A purpose policy and the revision that it is."""
+
+
+class Candidate(NamedTuple):
+    """A capability policy in shadow, and the live one that it would replace (`None`: it would be added)."""
+
+    ref: PolicyRef
+    replaced: CompiledPolicy | None
+    policy: CompiledPolicy
+
+
+class Rules(Struct, frozen=True, eq=False, kw_only=True):
+    """All that judges one call.
+
+    `policies` are the capability policies chosen for it, `None` where the workspace has none, so that
+    their layer has no opinion. `purposes` is `None` where nothing is known of purposes: a declared one
+    then passes by. `unmatched` is the outcome where no layer has an opinion: `DENY`, or `ALLOW` while
+    the workspace observes; anything else counts as `DENY`.
+    """
+
+    policies: tuple[CompiledPolicy, ...] | None
+    candidates: tuple[tuple[PolicyRef, CompiledPolicy | None, CompiledPolicy], ...] = ()
+    purposes: PurposeBook | None = None
+    purpose_required: bool = False
+    unmatched: Outcome = Outcome.DENY
+
+
+class Verdict(Struct, frozen=True, gc=False, kw_only=True):
+    """What was decided of a call, and what stands beside the decision.
+
+    `shadows` has one entry for each policy in shadow that the call qualifies for. `purpose` is the
+    active purpose that it declares, `matched` the live purpose policies that matched, `ttl_seconds`
+    how long a token of it may live: 0 where none matched, or the call is denied.
+    """
+
+    decision: Decision
+    shadows: tuple[ShadowVerdict, ...] = ()
+    purpose: Purpose | None = None
+    ttl_seconds: int = 0
+    matched: tuple[PolicyRef, ...] = ()
+
+
+class Opinion(Struct, frozen=True, kw_only=True):
+    """What the purpose layer says: `outcome` is `None` where it has no opinion (a decision may then say why)."""
+
+    outcome: Outcome | None
+    decision: Decision | None
+    matched: tuple[PolicyRef, ...] = ()
+    ttl_seconds: int = 0
+
+
+SILENT = Opinion(outcome=None, decision=None)
+"""The opinion of a layer that has none."""
+
+REQUIRED = Opinion(outcome=_DENY, decision=denial(Code.PURPOSE_REQUIRED, "the call declares no purpose"))
+"""The opinion of a call that declares no purpose, where it must."""
+
+
+class PurposeBook:
+    """Purposes and the policies of each, live and in shadow. Never changed, but for what it remembers.
+
+    What a policy says of itself (`shadow_mode`) is not asked: it is in shadow or live as given here.
+    A policy in shadow replaces the live one of its name, if there is one.
+    """
+
+    __slots__ = ("_declared", "_live", "_shadow", "live", "purposes", "shadow")
+
+    def __init__(self, purposes: Iterable[Purpose], live: Iterable[Placed], shadow: Iterable[Placed]) -> None:
+        self.purposes: dict[str, Purpose] = {purpose.id: purpose for purpose in purposes}
+        self.live, self.shadow = tuple(live), tuple(shadow)
+        self._live, self._shadow = _by_purpose(self.live), _by_purpose(self.shadow)
+        self._declared: dict[str, Declared] = {}
+
+    def declared(self, purpose_id: str) -> Declared:
+        """What is in force for a call that declares the purpose, known or not."""
+        declared = self._declared.get(purpose_id)
+        if declared is None:
+            purpose = self.purposes.get(purpose_id)
+            live, shadow = self._live.get(purpose_id, ()), self._shadow.get(purpose_id, ())
+            declared = Declared(purpose, tuple(live), tuple(shadow))
+            if purpose or live or shadow:  # an agent may declare anything: remember only what is known
+                self._declared[purpose_id] = declared
+        return declared
+
+
+def _by_purpose(placed: tuple[Placed, ...]) -> dict[str, list[Placed]]:
+    sorted_out: dict[str, list[Placed]] = {}
+    for ref, policy in placed:
+        sorted_out.setdefault(policy.purpose_id, []).append((ref, policy))
+    return sorted_out
+
+
+NO_PURPOSES = PurposeBook((), (), ())
+"""A book in which every purpose is unknown."""
+
+
+class Declared:
+    """A purpose and the policies of it, ready to be asked. Bit n of a set of policies is policy n.
+
+    `live` is the set of those that decide; `if_live` holds for each policy in shadow its number and
+    the set that would decide, were it live. `purpose` is `None` unless there is one and it is active.
+    """
+
+    __slots__ = (
+        "_asks", "_denies", "_fields", "_fired", "_live_count", "_opinions", "_status", "elements", "if_live", "live",
+        "policies", "purpose", "verdicts",
+    )  # fmt: skip
+
+    def __init__(self, purpose: Purpose | None, live: tuple[Placed, ...], shadow: tuple[Placed, ...]) -> None:
+        self.policies = (*live, *shadow)
+        self._live_count = len(live)
+        self._status = "" if purpose is None else purpose.status.value
+        self.purpose = purpose if self._status == Status.ACTIVE else None
+        self.elements = None if purpose is None or purpose.elements is None else Elements(purpose.elements)
+        self.live = self.standing(frozenset())
+        shadows = enumerate((frozenset((ref,)) for ref, _ in shadow), len(live))
+        self.if_live = tuple((number, self.standing(alone)) for number, alone in shadows)
+        outcomes = [policy.outcome for _, policy in self.policies]
+        self._denies = _bits(outcome is _DENY for outcome in outcomes)
+        self._asks = _bits(outcome is _ASK for outcome in outcomes)
+        self._fields = tuple(fields([policy.match for _, policy in self.policies]))
+        self._fired = tuple(_fired(ref, policy) for ref, policy in self.policies)
+        self._opinions: dict[Hashable, Opinion] = {}
+        self.verdicts: dict[Hashable, tuple[ShadowVerdict, ...]] = {}
+
+    def standing(self, promoted: frozenset[PolicyRef]) -> int:
+        """The set that would decide, were these policies in shadow live, each in place of the one of its name."""
+        names = {(ref.kind, ref.name) for ref in promoted}
+        kept = ((ref.kind, ref.name) not in names for ref, _ in self.policies[: self._live_count])
+        added = (ref in promoted for ref, _ in self.policies[self._live_count :])
+        return _bits((*kept, *added))
+
+    def ask(self, call: Call, at: int) -> Asked:
+        """What the policies answer of the call, `at` in microseconds UTC, and what it touches beyond the purpose."""
+        sure = possible = (1 << len(self.policies)) - 1
+        for field in self._fields:
+            value = field.read(call, at)
+            answers = field.known.get(value)
+            surely, possibly = answers if answers is not None else field.learn(value)
+            sure &= surely
+            possible &= possibly
+        outside = () if self.elements is None else self.elements.outside(call.elements)
+        return Asked(self, call, at, sure, possible, outside)
+
+    def outcome(self, standing: int, asked: Asked, *, observes: bool) -> Outcome | None:
+        """The outcome of a set of policies that decide; `None` where the layer has no opinion."""
+        if self.purpose is None:
+            return None if observes else _DENY
+        if not standing:
+            return None
+        possible = asked.possible & standing
+        if possible & self._denies or not asked.sure & standing or asked.outside != ():
+            return _DENY
+        return _ASK if possible & self._asks else _ALLOW
+
+    def matches(self, standing: int, asked: Asked) -> int:
+        """Which of the set count as matched: those that surely match, and those that deny and may."""
+        return standing & (asked.sure | asked.possible & self._denies)
+
+    def opinion(self, standing: int, asked: Asked, *, observes: bool) -> Opinion:
+        """What the layer says where this set decides, with its reasons."""
+        key = (standing, asked.sure, asked.possible, observes)
+        opinion = self._opinions.get(key) if asked.outside == () else None
+        if opinion is None:
+            opinion = self._form(standing, asked, observes=observes)
+            unsure = asked.possible & ~asked.sure & standing
+            if self.purpose is not None and not unsure and asked.outside == ():  # else the reasons speak of the call
+                remember(self._opinions, key, opinion)
+        return opinion
+
+    def _form(self, standing: int, asked: Asked, *, observes: bool) -> Opinion:
+        outcome = self.outcome(standing, asked, observes=observes)
+        if self.purpose is None:
+            return Opinion(outcome=outcome, decision=self._unknown_purpose(outcome or _ALLOW, asked.call))
+        if outcome is None:
+            return SILENT
+        matched = [self.policies[number] for number in _numbers(self.matches(standing, asked))]
+        lives = [policy.token_ttl_minutes * 60 for _, policy in matched]
+        return Opinion(
+            outcome=outcome,
+            decision=Decision(outcome, lambda: self._why(outcome, standing, asked)),
+            matched=tuple([ref for ref, _ in matched]),
+            ttl_seconds=0 if outcome is _DENY else min(self.purpose.ttl_seconds, *lives),
+        )
+
+    def _unknown_purpose(self, outcome: Outcome, call: Call) -> Decision:
+        status = f"is {self._status}, not active" if self._status else "does not exist"
+        message = f"the declared purpose {_quoted(str(call.purpose_id))} {status}"
+        return Decision(outcome, (Reason(code=Code.UNKNOWN_PURPOSE, outcome=outcome, message=message),))
+
+    def _why(self, outcome: Outcome, standing: int, asked: Asked) -> tuple[Reason, ...]:
+        """What matched, each doubt that counted (of any policy, where none surely matched), and what was missing."""
+        sure = asked.sure & standing
+        unsure = asked.possible & ~asked.sure & standing
+        told = unsure & (self._asks | self._denies) if sure else unsure
+        reasons = [self._fired[number] for number in _numbers(sure)]
+        reasons += [self._doubt(number, asked) for number in _numbers(told)]
+        if not sure and not unsure & self._denies:
+            reasons.append(_NONE_MATCHED)
+        if asked.outside != () and sure and not asked.possible & standing & self._denies:
+            reasons.append(_beyond(asked.outside, self.elements))
+        reasons.sort(key=lambda reason: reason.outcome is not outcome)
+        return tuple(reasons)
+
+    def _doubt(self, number: int, asked: Asked) -> Reason:
+        ref, policy = self.policies[number]
+        bit = 1 << number
+        unknown: list[Unknown] = []
+        for field in self._fields:
+            value = field.read(asked.call, asked.at)
+            surely, possibly = field.learn(value)
+            if possibly & ~surely & bit:
+                unknown.append(UNKNOWN[field.name])
+        return Reason(
+            code=Code.PURPOSE_POLICY_UNKNOWN,
+            outcome=policy.outcome,
+            message=f"whether the purpose policy `{ref.name}` matches cannot be told",
+            policy=ref,
+            unknown=tuple(unknown),
+        )
+
+
+class Asked(NamedTuple):
+    """What the policies of a purpose answer of one call: which surely match, and which possibly.
+
+    `outside` are the elements that it touches beyond the purpose, `None` where that cannot be told.
+    """
+
+    declared: Declared
+    call: Call
+    at: int
+    sure: int
+    possible: int
+    outside: tuple[object, ...] | None
+
+
+def _bits(flags: Iterable[bool]) -> int:
+    return sum(1 << number for number, flag in enumerate(flags) if flag)
+
+
+def _numbers(bits: int) -> Iterator[int]:
+    while bits:
+        low = bits & -bits
+        yield low.bit_length() - 1
+        bits ^= low
+
+
+# -- reasons
+
+_NONE_MATCHED = Reason(
+    code=Code.NO_PURPOSE_POLICY_MATCHED, outcome=_DENY, message="no live policy of the declared purpose matches"
+)
+
+
+def _fired(ref: PolicyRef, policy: PurposePolicy) -> Reason:
+    message = f"the purpose policy `{ref.name}` matches: {policy.outcome}"
+    return Reason(code=Code.PURPOSE_POLICY_MATCHED, outcome=policy.outcome, message=message, policy=ref)
+
+
+def _beyond(outside: tuple[object, ...] | None, elements: Elements | None) -> Reason:
+    """The denial of a call that touches more than its purpose may, or may do so."""
+    code = Code.ELEMENT_OUTSIDE_PURPOSE
+    if outside is None:
+        return Reason(code=code, outcome=_DENY, message="what data the call touches cannot be told", unknown=(_UNTOLD,))
+    more = f" and {len(outside) - _NAMED} more" if len(outside) > _NAMED else ""
+    named = ", ".join(_quoted(element) if isinstance(element, str) else "no text" for element in outside[:_NAMED])
+    unknown = (_SPELLING,) if elements is not None and any(map(elements.nearly, outside[:_NAMED])) else ()
+    message = f"the call touches what is outside its purpose: {named}{more}"
+    return Reason(code=code, outcome=_DENY, message=message, unknown=unknown)
+
+
+def _quoted(text: str) -> str:
+    return f"`{printable(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…')}`"
+
+
+_UNTOLD = Unknown(
+    condition="elements",
+    why="the call does not say what data it touches",
+    settle="pass elements=('table.column', ...) from the application; () for a call that touches none",
+)
+_SPELLING = Unknown(
+    condition="elements",
+    why="an element differs from the purpose's in letter case or outer white space alone",
+    settle="name elements as the purpose does",
+)
