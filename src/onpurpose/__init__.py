@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onpurpose.adapters.tokens import verify_token
     from onpurpose.agents.guard import ActionDenied, ApprovalRequired, Refused
     from onpurpose.agents.tool import SafeTool
     from onpurpose.app.masking import Masking
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from onpurpose.core.policy import Policy
     from onpurpose.core.result import Result
     from onpurpose.core.span import PolicyError, Problem
+    from onpurpose.core.token import Claims, TokenError
     from onpurpose.lang.read import load as load_policy
     from onpurpose.lang.read import parse as parse_policy
     from onpurpose.wiring import Gate
@@ -24,6 +26,7 @@ __all__ = [
     "ActionDenied",
     "ApprovalRequired",
     "Call",
+    "Claims",
     "Decision",
     "Gate",
     "Identity",
@@ -37,8 +40,10 @@ __all__ = [
     "Refused",
     "Result",
     "SafeTool",
+    "TokenError",
     "load_policy",
     "parse_policy",
+    "verify_token",
 ]
 
 # Where each name lives; imported at its first use, so that `import onpurpose` costs next to nothing.
@@ -46,6 +51,7 @@ _HOMES = {
     "ActionDenied": ("agents.guard", "ActionDenied"),
     "ApprovalRequired": ("agents.guard", "ApprovalRequired"),
     "Call": ("core.call", "Call"),
+    "Claims": ("core.token", "Claims"),
     "Decision": ("core.decision", "Decision"),
     "Gate": ("wiring", "Gate"),
     "Identity": ("core.call", "Identity"),
@@ -59,8 +65,10 @@ _HOMES = {
     "Refused": ("agents.guard", "Refused"),
     "Result": ("core.result", "Result"),
     "SafeTool": ("agents.tool", "SafeTool"),
+    "TokenError": ("core.token", "TokenError"),
     "load_policy": ("lang.read", "load"),
     "parse_policy": ("lang.read", "parse"),
+    "verify_token": ("adapters.tokens", "verify_token"),
 }
 
 

@@ -194,10 +194,6 @@ class SigningKeys(Protocol):
         """Add a key. With `retire_others_at`, every other key retires then, or earlier where it does already."""
         ...
 
-    def retire(self, kid: str, at: int, *, notes: Sequence[bytes]) -> None:
-        """Have the key retire at that time, or earlier where it does already. `MissingError` where there is none."""
-        ...
-
     def revocations(self, now: int) -> list[Revocation]:
         """The revocations of all workspaces whose `until` is not before `now`."""
         ...

@@ -6,6 +6,7 @@ A token is a JSON Web Token (RFC 7519). Its claims are named there: `iss`, `aud`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Protocol
 
@@ -209,7 +210,7 @@ def check_claims(  # noqa: PLR0913  each is something that a token must agree wi
         raise TokenError("the token was given for another call")
 
 
-def is_revoked(claims: Claims, revoked: dict[tuple[str, str, str], int]) -> bool:
+def is_revoked(claims: Claims, revoked: Mapping[tuple[str, str, str], int]) -> bool:
     """Whether one of the revocations, (kind, workspace, value) to its `at`, names a token of these claims."""
     named = (
         (RevocationKind.JTI, claims.id),
@@ -217,5 +218,5 @@ def is_revoked(claims: Claims, revoked: dict[tuple[str, str, str], int]) -> bool
         (RevocationKind.AGENT, claims.agent_id),
     )
     return any(
-        claims.issued_at * 1_000_000 <= revoked.get((kind, claims.workspace, value), -1) for kind, value in named
+        claims.issued_at * 1_000_000 <= revoked.get((str(kind), claims.workspace, value), -1) for kind, value in named
     )
