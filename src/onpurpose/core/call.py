@@ -45,6 +45,7 @@ class Call(Struct, eq=False):
     purpose_id: str | None = None
     data_source_id: str | None = None
     elements: tuple[str, ...] | None = None
+    conversation: str | None = None
 
     def __repr__(self) -> str:  # no payload in a traceback
         return f"Call({self.agent_id!r}, {self.capability!r})"

@@ -38,7 +38,7 @@ def record_decision(  # noqa: PLR0913, PLR0917  these are the record's fields
         "payload": payload,
         "digest": digest,
         "outcome": _NAMES[decision.outcome],
-        "reasons": decision.written or _write(decision),
+        "reasons": decision.written or write_reasons(decision),
         "policies": policies,
     }
     _add_given(fields, call)
@@ -64,8 +64,8 @@ def _add_given(fields: dict[str, object], call: Call) -> None:
 _NAMES = ("allow", "warn", "require_approval", "deny")
 
 
-def _write(decision: Decision) -> orjson.Fragment:
-    """The reasons as JSON, remembered with the decision: most calls share one that a rule made."""
+def write_reasons(decision: Decision) -> orjson.Fragment:
+    """The reasons as JSON, remembered in `decision.written`: most calls share a decision that a rule made."""
     decision.written = written = orjson.Fragment(orjson.dumps([_reason(reason) for reason in decision.reasons]))
     return written
 
