@@ -38,7 +38,8 @@ HEADER, BODY, SIGNATURE = TOKEN.split(".")
 
 
 def verify(token: Any = TOKEN, **changed: Any) -> Claims:
-    return verify_token(token, **({"jwks": JWKS, "audience": "crm.read", "now": AT} | changed))
+    options: dict[str, Any] = {"jwks": JWKS, "audience": "crm.read", "now": AT} | changed
+    return verify_token(token, **options)
 
 
 def part(value: object) -> str:
