@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 import orjson
@@ -47,19 +47,24 @@ def lines_of(text: str) -> list[str]:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def problems_of(text: bytes | str) -> tuple[Problem, ...]:
-    """Read the text, and look it over if that succeeds; the problems if it does not."""
+def read_and_look(text: bytes | str) -> object:
+    """Read the text, and look it over if that succeeds."""
+    return lint(parse(text))
+
+
+def problems_of(text: bytes | str, read: Callable[[bytes | str], object]) -> tuple[Problem, ...]:
+    """The problems for which the text is refused; none if it is read."""
     try:
-        lint(parse(text))
+        read(text)
     except PolicyError as error:
         assert error.problems  # noqa: PT017  whether it is refused is not what is claimed here
         return error.problems
     return ()
 
 
-def refused_or_read(text: bytes | str) -> None:
+def refused_or_read(text: bytes | str, read: Callable[[bytes | str], object] = read_and_look) -> None:
     """The text is read, or refused with places that lie in it."""
-    problems = problems_of(text)
+    problems = problems_of(text, read)
     lines = lines_of(text if isinstance(text, str) else text.decode("utf-8", "replace"))
     assert [*problems] == sorted(problems, key=lambda q: (q.span.line, q.span.column))
     for problem in problems:

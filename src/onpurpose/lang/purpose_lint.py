@@ -54,5 +54,5 @@ def _token(policy: PurposePolicy, purpose: Purpose | None) -> Iterator[Problem]:
             f"a token of {minutes} minutes outlives its purpose, which allows {purpose.ttl_seconds} seconds:"
             " it will live no longer than that"
         )
-        cure = f"shorten `token_ttl_minutes`, or lengthen `ttl_seconds` on line {purpose.span.line} and below"
+        cure = f"shorten `token_ttl_minutes`, or lengthen the `ttl_seconds` of the purpose on line {purpose.span.line}"
         yield warning(policy.span, "token-outlives-purpose", message, cure)
