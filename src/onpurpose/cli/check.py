@@ -1,4 +1,4 @@
-"""`onpurpose check`: every problem of policies, each with its place and a cure."""
+"""`onpurpose check`: every problem of policies and purposes, each with its place and a cure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from pathlib import Path
 import click
 
 from onpurpose.cli.output import Exit, count, fail, problem_json, say, say_json, verb_options
+from onpurpose.core.revision import Kind
 from onpurpose.core.span import PolicyError, Problem, Severity
 from onpurpose.lang.cases import parse_cases
 from onpurpose.lang.index import Entry, parse_index
 from onpurpose.lang.lint import lint
+from onpurpose.lang.purpose_lint import lint_purposes
+from onpurpose.lang.purposes import parse_purposes
 from onpurpose.lang.read import parse, read_bytes
+from onpurpose.lang.recognise import kind_of
+from onpurpose.lang.settings import parse_settings
 from onpurpose.wiring import INDEX
 
 TEST_SUFFIX = ".test.yaml"
@@ -26,8 +31,9 @@ TEST_SUFFIX = ".test.yaml"
 def check(policies: tuple[Path, ...], strict: bool, as_json: bool) -> Exit:
     """Find every problem of policies, each with its place and a cure.
 
-    POLICY is a policy file, a test file (*.test.yaml), an index (index.yaml), or a folder, of which
-    all *.yaml are checked and whatever its index names. Errors exit with 1, warnings alone with 0.
+    POLICY is a policy file, a file of purposes and purpose policies, a test file (*.test.yaml), an
+    index (index.yaml), settings, or a folder, of which all *.yaml are checked and whatever its index
+    names. Errors exit with 1, warnings alone with 0.
     """
     files = list(dict.fromkeys(file for policy in policies for file in _files(policy)))
     problems = [problem for file in files for problem in _check(file)]
@@ -60,7 +66,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _check(file: Path) -> Iterable[Problem]:
-    """Whatever is wrong with one file, by what its name says that it is."""
+    """Whatever is wrong with one file, by what its name, or else its content, says that it is."""
     try:
         if file.name == INDEX:
             return [_absent(file, entry) for entry in _index(file) if not (file.parent / entry.file).exists()]
@@ -68,9 +74,20 @@ def _check(file: Path) -> Iterable[Problem]:
         if file.name.endswith(TEST_SUFFIX):
             parse_cases(text, source)
             return ()
-        return lint(parse(text, source), text.decode("utf-8-sig"))
+        return _read(text, source)
     except PolicyError as error:
         return error.problems
+
+
+def _read(text: bytes, source: str) -> Iterable[Problem]:
+    """What is unwise in a text that is read as what its content says that it is."""
+    kind = kind_of(text)
+    if kind is Kind.SETTINGS:
+        parse_settings(text, source)
+        return ()
+    if kind in (Kind.PURPOSE, Kind.PURPOSE_POLICY):
+        return lint_purposes(parse_purposes(text, source), text.decode("utf-8-sig"))
+    return lint(parse(text, source), text.decode("utf-8-sig"))
 
 
 def _index(file: Path) -> tuple[Entry, ...]:
