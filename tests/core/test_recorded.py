@@ -6,16 +6,22 @@ import orjson
 import pytest
 
 from onpurpose.core.call import Call, Identity
-from onpurpose.core.decision import NO_POLICY, Code, Decision, Reason
+from onpurpose.core.decision import NO_POLICY, Code, Decision, PolicyRef, Reason, ShadowVerdict
+from onpurpose.core.intent import Intent
 from onpurpose.core.outcome import Outcome
-from onpurpose.core.recorded import record_decision
+from onpurpose.core.purpose import IntentClass
+from onpurpose.core.purposes import Verdict
+from onpurpose.core.recorded import record_decision, verdict_fields
 from tests.core.test_result import REASON
 
+REF = PolicyRef(kind="purpose_policy", name="lookups", revision=3)
 POLICIES = orjson.Fragment(b'[{"source":"p.yaml","digest":"00"}]')
 
 
-def body(call: Call, decision: Decision, payload: object = None) -> dict[str, object]:
-    record = record_decision("d1", 7, call, payload, {"tenant": "x"}, "ab", decision, POLICIES)
+def body(
+    call: Call, decision: Decision, payload: object = None, also: dict[str, object] | None = None
+) -> dict[str, object]:
+    record = record_decision("d1", 7, call, payload, {"tenant": "x"}, "ab", decision, POLICIES, also)
     assert record.kind == "decision"
     written: dict[str, object] = orjson.loads(record.body)
     return written
@@ -85,3 +91,54 @@ def test_a_decision_that_is_recorded_again_says_the_same() -> None:
 def test_what_is_not_fit_for_json_is_a_type_error() -> None:
     with pytest.raises(TypeError):
         body(Call("a", "b", elements=(object(),)), NO_POLICY)  # type: ignore[arg-type]
+
+
+SHADOW = ShadowVerdict(policy=REF, matched=None, would=Outcome.REQUIRE_APPROVAL, newly_blocked=True, unmatched=False)
+VERDICT = Verdict(decision=NO_POLICY, shadows=(SHADOW,), matched=(REF,))
+
+
+def test_a_record_holds_what_a_service_adds() -> None:
+    intent = Intent(label="read mail", intent_class=IntentClass.LOOKUP, confidence=0.75)
+    also = verdict_fields(VERDICT, intent, workspace="acme", key="k1", stale_seconds=6.5)
+    written = body(Call("a", "b"), NO_POLICY, also=also)
+    assert {name: written[name] for name in also} == {
+        "workspace": "acme",
+        "key": "k1",
+        "intent": {"label": "read mail", "class": "lookup", "confidence": 0.75},
+        "shadow": [
+            {
+                "kind": "purpose_policy",
+                "name": "lookups",
+                "revision": 3,
+                "matched": None,
+                "would": "require_approval",
+                "newly_blocked": True,
+                "unmatched": False,
+            }
+        ],
+        "purpose_policies": [{"name": "lookups", "revision": 3}],
+        "stale_seconds": 6.5,
+    }
+
+
+def test_a_service_with_nothing_to_add_adds_nothing() -> None:
+    assert verdict_fields(Verdict(decision=NO_POLICY)) == {}
+
+
+def test_no_further_field_replaces_one_of_the_record() -> None:
+    call = Call("a", "b", purpose_id="p")
+    forged: dict[str, object] = {"outcome": "allow", "purpose_id": "q", "kind": "x", "workspace": "acme"}
+    assert body(call, NO_POLICY, also=forged) == {**body(call, NO_POLICY), "workspace": "acme"}
+
+
+def test_a_reason_names_its_purpose_policy() -> None:
+    reason = Reason(code=Code.PURPOSE_POLICY_MATCHED, outcome=Outcome.ALLOW, message="it matches", policy=REF)
+    written = body(Call("a", "b"), Decision(Outcome.ALLOW, (reason,)))
+    assert written["reasons"] == [
+        {
+            "code": "purpose_policy_matched",
+            "outcome": "allow",
+            "message": "it matches",
+            "policy": {"kind": "purpose_policy", "name": "lookups", "revision": 3},
+        }
+    ]

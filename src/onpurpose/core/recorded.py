@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+
 import orjson
 
 from onpurpose.core.call import Call
-from onpurpose.core.decision import Decision, Reason
+from onpurpose.core.decision import Decision, PolicyRef, Reason, ShadowVerdict
+from onpurpose.core.intent import Intent
+from onpurpose.core.purposes import Verdict
 from onpurpose.core.record import Record
 
 VERSION = 1
@@ -21,10 +26,12 @@ def record_decision(  # noqa: PLR0913, PLR0917  these are the record's fields
     digest: str | None,
     decision: Decision,
     policies: orjson.Fragment,
+    also: Mapping[str, object] | None = None,
 ) -> Record:
     """The record of a decision: `at` in microseconds UTC, payload and context masked and fit for JSON.
 
-    `policies` is the JSON of the policies in force (`[{"source", "digest", ...}]`). Raises
+    `policies` is the JSON of the policies in force (`[{"source", "digest", ...}]`). `also` are further
+    fields (see `verdict_fields`); none of them replaces one of the record's own. Raises
     `orjson.JSONEncodeError` (a `TypeError`) where a field is not fit for JSON.
     """
     fields = {
@@ -42,7 +49,56 @@ def record_decision(  # noqa: PLR0913, PLR0917  these are the record's fields
         "policies": policies,
     }
     _add_given(fields, call)
+    if also is not None:
+        for name, value in also.items():
+            fields.setdefault(name, value)
     return Record("decision", orjson.dumps(fields))
+
+
+def verdict_fields(
+    verdict: Verdict,
+    intent: Intent | None = None,
+    *,
+    workspace: str | None = None,
+    key: str | None = None,
+    stale_seconds: float | None = None,
+) -> dict[str, object]:
+    """What a service's record says beyond the plain one, each field only where there is something to say.
+
+    `key` is the id of the API key that asked; `stale_seconds` for how long the process could not
+    confirm that its policies are the newest.
+    """
+    fields: dict[str, object] = {}
+    if workspace is not None:
+        fields["workspace"] = workspace
+    if key is not None:
+        fields["key"] = key
+    if intent is not None:
+        view = {"label": intent.label, "class": intent.intent_class, "confidence": intent.confidence}
+        fields["intent"] = view
+    if verdict.shadows:
+        fields["shadow"] = [_shadow(shadow) for shadow in verdict.shadows]
+    if verdict.matched:
+        fields["purpose_policies"] = [{"name": ref.name, "revision": ref.revision} for ref in verdict.matched]
+    if stale_seconds is not None:
+        fields["stale_seconds"] = stale_seconds
+    return fields
+
+
+@lru_cache(maxsize=4096)
+def _shadow(shadow: ShadowVerdict) -> orjson.Fragment:
+    """The verdict as JSON, remembered: most calls get one that was made before."""
+    written = _ref(shadow.policy) | {
+        "matched": shadow.matched,
+        "would": _NAMES[shadow.would],
+        "newly_blocked": shadow.newly_blocked,
+        "unmatched": shadow.unmatched,
+    }
+    return orjson.Fragment(orjson.dumps(written))
+
+
+def _ref(policy: PolicyRef) -> dict[str, object]:
+    return {"kind": policy.kind, "name": policy.name, "revision": policy.revision}
 
 
 def _add_given(fields: dict[str, object], call: Call) -> None:
@@ -78,6 +134,8 @@ def _reason(reason: Reason) -> dict[str, object]:
     }
     if reason.rule:
         written["rule"] = {"at": str(reason.rule), "capability": reason.rule.capability}
+    if reason.policy:
+        written["policy"] = _ref(reason.policy)
     if reason.unknown:
         written["unknown"] = [{"condition": u.condition, "why": u.why, "settle": u.settle} for u in reason.unknown]
     if reason.signals:
