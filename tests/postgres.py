@@ -4,7 +4,7 @@ In this order: the server that the environment variable `ONPURPOSE_TEST_POSTGRES
 role may create databases), an installed PostgreSQL, or Debian's package where the tests run as root.
 Without one, tests that need it are left out, which the end of the run says; with `CI` set they fail.
 
-The fixtures: `postgres_url` is a fresh, empty database; `postgres` the server that it is on, shared by
+The fixtures: `postgres_url` is a fresh, empty database, `postgres_store_url` one with our tables; `postgres` the server that it is on, shared by
 all tests of a run; `own_postgres` a server of the test's own, to be stopped, killed and started.
 """
 
@@ -181,6 +181,22 @@ def postgres() -> Iterator[Server]:
 def postgres_url(postgres: Server) -> Iterator[str]:
     """A fresh, empty database."""
     with database(postgres) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _migrated(postgres: Server) -> Iterator[str]:
+    from onpurpose.adapters.sql.engine import open_store
+
+    with database(postgres) as url:
+        open_store(url).close()
+        yield urlsplit(url).path.removeprefix("/")
+
+
+@pytest.fixture
+def postgres_store_url(postgres: Server, _migrated: str) -> Iterator[str]:
+    """A fresh database with the newest schema, and nothing in it: a copy, which is sooner made."""
+    with database(postgres, template=_migrated) as url:
         yield url
 
 

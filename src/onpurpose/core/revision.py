@@ -97,3 +97,35 @@ class MissingError(OnPurposeError):
 
 class StoreError(OnPurposeError):
     """The store cannot be read or written now. Nothing is known to be changed; whoever asked is refused."""
+
+
+def advance(standing: Standing | None, change: Change) -> Standing:
+    """The document's standing after the change, `None` being that of a document that is not there yet.
+
+    A new revision has its `newest` as number. Raises `ConflictError` where the standing is not at the
+    version expected or the change names a revision that is not there, and `MissingError` where it
+    changes the standing of a document that is not there.
+    """
+    version, newest = (0, 0) if standing is None else (standing.version, standing.newest)
+    document = f"the {change.kind.replace('_', ' ')} `{change.name}`"
+    if version != change.expected:
+        raise ConflictError(
+            f"{document} is at version {version}, and the change was made against {change.expected}\n"
+            "help: read it again, and repeat the change if it still holds"
+        )
+    newest += change.text is not None
+    if newest == 0:
+        raise MissingError(f"there is no {document.removeprefix('the ')}")
+    for number in (change.live, change.shadow, *(change.former or ())):
+        if number is not None and not 1 <= number <= newest:
+            raise ConflictError(f"{document} has no revision {number}: the newest is {newest}")
+    return Standing(
+        kind=change.kind,
+        name=change.name,
+        version=version + 1,
+        newest=newest,
+        live=change.live,
+        shadow=change.shadow,
+        former=change.former,
+        promoted_at=change.promoted_at,
+    )

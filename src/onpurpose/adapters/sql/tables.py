@@ -1,0 +1,156 @@
+"""The tables of the control plane, one schema for SQLite and PostgreSQL; `migrations` make them.
+
+What belongs to a tenant has its workspace first in the primary key. Times are microseconds UTC.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+# SQLite's strict tables know no other integer, and it counts up (without using a number twice) in this one only.
+NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", NUMBER, nullable=False),
+    Column("version", NUMBER, nullable=False),
+    sqlite_strict=True,
+)
+"""`version` grows with every change of anything in the workspace."""
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("workspace", Text, ForeignKey("workspaces.id"), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("number", NUMBER, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("at", NUMBER, nullable=False),
+    Column("reason", Text, nullable=False),
+    sqlite_strict=True,
+)
+"""Written once, never changed."""
+
+standings = Table(
+    "standings",
+    metadata,
+    Column("workspace", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("version", NUMBER, nullable=False),
+    Column("newest", NUMBER, nullable=False),
+    Column("live", NUMBER),
+    Column("shadow", NUMBER),
+    Column("former", Text),
+    Column("promoted_at", NUMBER),
+    *(
+        ForeignKeyConstraint(
+            ["workspace", "kind", "name", number],
+            ["revisions.workspace", "revisions.kind", "revisions.name", "revisions.number"],
+            name=f"standings_{number}",
+        )
+        for number in ("newest", "live", "shadow")
+    ),
+    sqlite_strict=True,
+)
+"""`former` is `[live, shadow]` in JSON."""
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("workspace", Text, ForeignKey("workspaces.id"), primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", NUMBER, nullable=False),
+    Column("expires_at", NUMBER),
+    Column("last_used_at", NUMBER),
+    Column("revoked_at", NUMBER),
+    Column("per_minute", NUMBER),
+    UniqueConstraint("id", name="api_keys_id"),
+    UniqueConstraint("hash", name="api_keys_hash"),
+    CheckConstraint("length(hash) = 32", name="api_keys_hash_length"),
+    sqlite_strict=True,
+)
+"""`scopes` is a list in JSON."""
+
+users = Table(
+    "users",
+    metadata,
+    Column("workspace", Text, ForeignKey("workspaces.id"), primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("groups", Text, nullable=False),
+    Column("created_at", NUMBER, nullable=False),
+    Column("disabled_at", NUMBER),
+    sqlite_strict=True,
+)
+"""`groups` is a list in JSON."""
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("n", NUMBER, primary_key=True, autoincrement=True),
+    Column("body", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+"""No number is used twice: who forgets a body that was sent must not forget another that came later."""
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("kid", Text, primary_key=True),
+    Column("public", LargeBinary, nullable=False),
+    Column("private_encrypted", LargeBinary, nullable=False),
+    Column("created_at", NUMBER, nullable=False),
+    Column("retires_at", NUMBER),
+    sqlite_strict=True,
+)
+
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("workspace", Text, ForeignKey("workspaces.id"), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("at", NUMBER, nullable=False),
+    Column("until", NUMBER, nullable=False, index=True),
+    sqlite_strict=True,
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("workspace", Text, primary_key=True),
+    Column("key_hash", LargeBinary, primary_key=True),
+    Column("call_digest", Text, nullable=False),
+    Column("answer", LargeBinary),
+    Column("at", NUMBER, nullable=False, index=True),
+    sqlite_strict=True,
+)
+"""What was answered to a call that named a key; no answer yet while it is being decided."""
