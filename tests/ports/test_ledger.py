@@ -14,6 +14,7 @@ import pytest
 from onpurpose.adapters.memory import MemoryLedger
 from onpurpose.adapters.signing import KeyFile
 from onpurpose.adapters.sql import SqliteArchive, SqliteLedger
+from onpurpose.adapters.sql.postgres import PostgresArchive, PostgresLedger
 from onpurpose.core.record import GENESIS, MAX_BODY, LedgerError, Record, Stored, link
 from onpurpose.ports import Ledger
 
@@ -24,12 +25,12 @@ class Subject:
     read: Callable[[], list[Stored]]
 
 
-def _in_memory(_: Path) -> Subject:
+def _in_memory(_: Path, __: pytest.FixtureRequest) -> Subject:
     ledger = MemoryLedger()
     return Subject(ledger, ledger.records)
 
 
-def _in_sqlite(folder: Path) -> Subject:
+def _in_sqlite(folder: Path, _: pytest.FixtureRequest) -> Subject:
     path = folder / "onpurpose.db"
 
     def read() -> list[Stored]:
@@ -40,9 +41,20 @@ def _in_sqlite(folder: Path) -> Subject:
     return Subject(SqliteLedger(path, signer=signer), read)
 
 
-@pytest.fixture(params=[_in_memory, _in_sqlite])
+def _in_postgres(folder: Path, request: pytest.FixtureRequest) -> Subject:
+    url = request.getfixturevalue("postgres_url")
+
+    def read() -> list[Stored]:
+        with PostgresArchive(url) as archive:
+            return list(archive.records())
+
+    signer = KeyFile(folder / "key", folder / "pub")
+    return Subject(PostgresLedger(url, signer=signer, anchor=folder / "anchor"), read)
+
+
+@pytest.fixture(params=[_in_memory, _in_sqlite, _in_postgres])
 def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
-    made = request.param(tmp_path)
+    made = request.param(tmp_path, request)
     yield made
     made.ledger.close()
 
@@ -149,8 +161,10 @@ def test_status_counts_records(subject: Subject) -> None:
     assert status["closed"] is True
 
 
-def test_a_record_cancelled_before_it_is_taken_up_is_not_written(tmp_path: Path) -> None:
-    subject = _in_sqlite(tmp_path)
+def test_a_record_cancelled_before_it_is_taken_up_is_not_written(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    subject = _in_sqlite(tmp_path, request)
     subject.ledger.append(record(1)).result(10)
     other = sqlite3.connect(tmp_path / "onpurpose.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")  # the writer waits with the first of these, so the second is not taken up

@@ -1,0 +1,288 @@
+"""A writer thread that commits whatever has come as one group, and tells whoever waits."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from onpurpose.core.checkpoint import Checkpoint
+from onpurpose.core.record import MAX_BODY, Head, LedgerError, Receipt, Record
+
+MAX_PENDING = 100_000
+"""How many records may wait for the writer; one more fails at once."""
+
+MAX_PENDING_BYTES = 1 << 26
+"""How many bytes of bodies may wait for the writer."""
+
+GROUP = 4096
+"""How many records at most share a commit."""
+
+GROUP_BYTES = 1 << 23
+"""How many bytes of bodies may have come together before a commit takes no further record."""
+
+_Item = tuple[Future[Receipt], bytes]
+
+_registry = threading.Lock()
+_ledgers: weakref.WeakSet[GroupLedger] = weakref.WeakSet()
+_abandoned: list[object] = []
+
+
+class GroupStore(Protocol):
+    """One writer's chain in a log; used by the writer thread alone."""
+
+    records: int
+    commits: int
+    chains: int
+    checkpoint: Checkpoint | None
+
+    @property
+    def head(self) -> Head | None:
+        """The last record that was written."""
+        ...
+
+    @property
+    def uncovered(self) -> int:
+        """How many records no checkpoint covers yet."""
+        ...
+
+    def write(self, bodies: Sequence[bytes]) -> list[Receipt]:
+        """Make them durable in one commit, or raise."""
+        ...
+
+    def sign(self, *, last: bool = False) -> float:
+        """Sign a checkpoint; seconds until the next is due."""
+        ...
+
+    def disconnect(self) -> None:
+        """Let go of the log until the next group."""
+        ...
+
+
+class GroupLedger:
+    """A ledger over a store: `append` from any thread, one thread that writes.
+
+    Nothing is connected or made before the first record. `name` is what errors call the log, `limits`
+    how many records, and how many bytes of bodies, may wait for the writer.
+    """
+
+    def __init__(
+        self, name: str, make_store: Callable[[], GroupStore], *, checkpoint_seconds: float, limits: tuple[int, int]
+    ) -> None:
+        self._name = name
+        self._make_store = make_store
+        self._checkpoint_seconds = checkpoint_seconds
+        self._limits = limits
+        self._closed = False
+        self._begin()
+        with _registry:
+            _ledgers.add(self)
+
+    def _begin(self) -> None:
+        """The state that is a process's own: begun again in a forked child, with a chain of its own."""
+        self._lock = threading.Lock()
+        self._bell = threading.Lock()  # rung by releasing it, only ever while `_idle`
+        self._bell.acquire()
+        self._pending: list[_Item] = []
+        self._count = self._bytes = 0
+        self._idle = False
+        self._thread: threading.Thread | None = None
+        self._sign_at = 0.0
+        self._last_error: str | None = None
+        self._store = self._make_store()
+
+    def append(self, record: Record) -> Future[Receipt]:
+        """At once, a future that completes when the record is durable.
+
+        Its callbacks run on the writer thread, those of one group in one go, and hold up the next
+        group: they should do no more than wake somebody. Bodies must be canonical JSON.
+        """
+        future: Future[Receipt] = Future()
+        body = record.body
+        with self._lock:
+            refusal = self._refusal(len(body))
+            if refusal is None:
+                self._pending.append((future, body))
+                self._count += 1
+                self._bytes += len(body)
+                if self._idle:
+                    self._wake()
+        if refusal is not None:
+            future.set_exception(LedgerError(f"the log `{self._name}` {refusal}"))
+        return future
+
+    def status(self) -> dict[str, object]:
+        """Path, own records and chain, what waits, the last error, the newest checkpoint of ours."""
+        store = self._store
+        head, checkpoint = store.head, store.checkpoint
+        return {
+            "path": self._name,
+            "records": store.records,
+            "commits": store.commits,
+            "chain": head.chain if head else None,
+            "chains": store.chains,
+            "pending": self._count,
+            "last_error": self._last_error,
+            "checkpoint": checkpoint.n if checkpoint else None,
+            "key": checkpoint.key if checkpoint else None,
+            "uncovered": store.uncovered,
+            "closed": self._closed,
+        }
+
+    def close(self) -> None:
+        """Write what was appended, sign where the chain ends, and stop. Later appends fail."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+            if self._idle:
+                self._wake()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _refusal(self, size: int) -> str | None:
+        """Why a record of this size is not taken; starts the writer thread when it is the first."""
+        if self._closed:
+            return "is closed"
+        if size > MAX_BODY:
+            return f"takes no record of {size} bytes: {MAX_BODY} are the most"
+        if self._count >= self._limits[0] or self._bytes + size > self._limits[1]:
+            return "is not written as fast as records come: too many wait already"
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="onpurpose-ledger", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                return f"has no writer: {error}"
+            self._thread = thread
+        return None
+
+    def _wake(self) -> None:
+        self._idle = False
+        self._bell.release()
+
+    # From here on, the writer thread.
+
+    def _run(self) -> None:
+        while self._wait():
+            with self._lock:
+                group, self._pending = self._pending, []
+            at = 0
+            while at < len(group):
+                part = _part(group, at)
+                at += len(part)
+                self._write(part)
+            if self._store.uncovered and time.monotonic() >= self._sign_at:
+                self._sign()
+        if self._store.head is not None:
+            self._sign(last=True)
+        self._store.disconnect()
+
+    def _wait(self) -> bool:
+        """Wait for records, or until a checkpoint is due; false when closed and all is written."""
+        with self._lock:
+            if self._pending or self._closed:
+                return bool(self._pending)
+            self._idle = True
+        timeout = max(0.0, self._sign_at - time.monotonic()) if self._store.uncovered else -1
+        if not self._bell.acquire(timeout=timeout):
+            with self._lock:
+                if not self._idle:
+                    self._bell.acquire()  # it was rung just now
+                self._idle = False
+        return True
+
+    def _write(self, part: list[_Item]) -> None:
+        """Commit the records as one group, and tell whoever waits."""
+        group = [item for item in part if item[0].set_running_or_notify_cancel()]
+        if group:
+            chains = self._store.chains
+            try:
+                receipts = self._store.write([body for _, body in group])
+            except Exception as error:  # whatever it is, whoever waits must be told
+                self._last_error = message = str(error)
+                _tell((future.set_exception, _because(message, error)) for future, _ in group)
+            else:
+                _tell(zip((future.set_result for future, _ in group), receipts, strict=True))
+            if self._store.chains != chains:  # signed already
+                self._sign_at = time.monotonic() + self._checkpoint_seconds
+        with self._lock:
+            self._count -= len(part)
+            self._bytes -= sum(len(body) for _, body in part)
+
+    def _sign(self, *, last: bool = False) -> None:
+        wait = self._checkpoint_seconds
+        try:
+            wait = self._store.sign(last=last)
+        except Exception as error:
+            # The records are durable; what is missing shows in the status, and is tried again.
+            self._last_error = str(error)
+        self._sign_at = time.monotonic() + wait
+
+    # Around a fork. The child must not touch the parent's connection, not even to close it.
+
+    def _after_fork_in_child(self) -> None:
+        _abandoned.append(self._store)
+        self._begin()
+
+
+def _part(group: list[_Item], at: int) -> list[_Item]:
+    """The records from `at` on that may share a commit: at least one."""
+    size, end = 0, at
+    for _, body in group[at : at + GROUP]:
+        size += len(body)
+        end += 1
+        if size >= GROUP_BYTES:
+            break
+    return group[at:end]
+
+
+def _because(message: str, error: Exception) -> LedgerError:
+    """An error of its own for each that waits: several threads raise them at once."""
+    told = LedgerError(message)
+    told.__cause__ = error
+    return told
+
+
+def _tell(outcomes: Iterable[tuple[Callable[[Any], None], Any]]) -> None:
+    """Complete the futures one after another, whatever their callbacks raise: nobody must wait forever."""
+    remaining, done = iter(outcomes), False
+    while not done:
+        with contextlib.suppress(BaseException):
+            for tell, outcome in remaining:
+                tell(outcome)
+            done = True
+
+
+def _after_fork_in_child() -> None:
+    for ledger in _ledgers:
+        ledger._after_fork_in_child()
+    _registry.release()
+
+
+def _close_all() -> None:
+    with _registry:
+        ledgers = list(_ledgers)
+    for ledger in ledgers:
+        ledger.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_registry.acquire, after_in_parent=_registry.release, after_in_child=_after_fork_in_child
+    )
+atexit.register(_close_all)
