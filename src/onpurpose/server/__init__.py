@@ -1,0 +1,1 @@
+"""HTTP: the decision service. `build` puts its parts together, `evaluate` is its hot path."""

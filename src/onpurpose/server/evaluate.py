@@ -1,0 +1,250 @@
+"""The hot path: `POST /v1/evaluate` and its batch, plain ASGI from the first byte to the last.
+
+One road for both: who asks, how often, what; judge; wait until the record is durable; answer. What goes
+wrong on it is a problem document or a denial, and never a pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from time import perf_counter
+from typing import ParamSpec, TypeVar
+
+from starlette.types import Receive, Scope, Send
+
+from onpurpose.core.access import ApiKey
+from onpurpose.core.access import Scope as Right
+from onpurpose.core.call import Call
+from onpurpose.core.result import Result
+from onpurpose.core.revision import StoreError
+from onpurpose.server.answer import write_answer, write_batch
+from onpurpose.server.body import Gone, read_body
+from onpurpose.server.headers import BARE, secure
+from onpurpose.server.identity import authenticate, permit
+from onpurpose.server.limits import Limits
+from onpurpose.server.problems import (
+    MEDIA_TYPE,
+    Fault,
+    ProblemError,
+    conflict,
+    internal,
+    invalid,
+    method_not_allowed,
+    rate_limited,
+    unavailable,
+)
+from onpurpose.server.question import read_batch, read_call, read_json
+from onpurpose.server.services import Claim, ClaimState, Idempotency, Pending, Services
+from onpurpose.waiting import done
+
+log = logging.getLogger("onpurpose")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PATH = "/v1/evaluate"
+BATCH_PATH = "/v1/evaluate/batch"
+
+LARGE = 1 << 16
+"""A body above so many bytes is read and judged in a worker thread: the others do not wait for it."""
+
+STRIDE = 16
+"""How many calls of a batch are judged before others get their turn."""
+
+MAX_IDEMPOTENCY_KEY = 255
+_WORKERS = 8
+
+_Work = Callable[[ApiKey, bytes], Awaitable[bytes]]
+
+
+class Evaluate:
+    """The ASGI application of both paths. One event loop; the evaluator is asked from it and from worker threads."""
+
+    def __init__(self, services: Services, limits: Limits) -> None:
+        self._services = services
+        self._limits = limits
+        self._settings = services.settings
+        self._begin = services.evaluator.begin
+        self._metrics = services.metrics
+        self._workers = ThreadPoolExecutor(_WORKERS, "onpurpose-evaluate")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever it is."""
+        try:
+            body, replayed = await self._answer(scope, receive)
+        except Gone:
+            return
+        except ProblemError as problem:
+            await self._refuse(send, problem)
+            return
+        except Exception:
+            log.exception("an evaluate could not be answered; no tool may run")
+            await self._refuse(send, internal())
+            return
+        self._metrics.responded(200)
+        headers = [*_HEADERS, (b"content-length", b"%d" % len(body))]
+        if replayed:
+            headers.append((b"idempotency-replayed", b"true"))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def close(self) -> None:
+        """Let the worker threads end."""
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[bytes, bool]:
+        if scope["method"] != "POST":
+            raise method_not_allowed("POST")
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        key = self._admit(headers.get(b"authorization"))
+        body = await read_body(receive, headers, self._settings.max_body, self._settings.body_seconds)
+        path: str = scope["path"]
+        work = self._one if path == PATH else self._batch
+        name = headers.get(b"idempotency-key")
+        if name is not None:
+            return await self._once(key, name, path, body, work)
+        answer = await work(key, body)
+        return answer, False
+
+    def _admit(self, authorization: bytes | None) -> ApiKey:
+        key = authenticate(self._services.authority, authorization, self._services.clock.now())
+        permit(key, Right.EVALUATE)
+        wait = self._limits.take(key.id, key.per_minute)
+        if wait:
+            raise rate_limited(wait)
+        return key
+
+    # -- one call, and many
+
+    async def _one(self, key: ApiKey, body: bytes) -> bytes:
+        began = perf_counter()
+        if len(body) > LARGE:
+            pending = await self._in_thread(self._judge, key, body)
+        else:
+            pending = self._judge(key, body)
+        result = await self._finish(pending)
+        answer = self._write(result, key.workspace)
+        self._metrics.decided(result.outcome, perf_counter() - began)
+        return answer
+
+    def _judge(self, key: ApiKey, body: bytes) -> Pending:
+        call, policy = read_call(read_json(body))
+        return self._begin(call, policy, workspace=key.workspace, key=key.id)
+
+    async def _batch(self, key: ApiKey, body: bytes) -> bytes:
+        began = perf_counter()
+        calls = await self._in_thread(_read_batch, body) if len(body) > LARGE else _read_batch(body)
+        self._limits.charge(key.id, key.per_minute, len(calls) - 1)
+        pending: list[Pending] = []
+        results: list[Result] = []
+        try:
+            for number, (call, policy) in enumerate(calls):
+                if number % STRIDE == STRIDE - 1:
+                    await asyncio.sleep(0)
+                pending.append(self._begin(call, policy, workspace=key.workspace, key=key.id))
+            patience = self._settings.patience + perf_counter()
+            for one in pending:
+                await self._wait(one, patience - perf_counter())
+        finally:
+            results.extend(one.finish(0) for one in pending)
+        answers = [self._write(result, key.workspace) for result in results]
+        took = perf_counter() - began
+        for result in results:
+            self._metrics.decided(result.outcome, took)
+        return write_batch(answers)
+
+    async def _finish(self, pending: Pending) -> Result:
+        try:
+            await self._wait(pending, self._settings.patience)
+        finally:  # also for a task that is cancelled: what nobody waits for is taken back
+            result = pending.finish(0)
+        return result
+
+    async def _wait(self, pending: Pending, patience: float) -> None:
+        receipt = pending.receipt
+        if receipt is not None and not receipt.done():
+            await done(receipt, max(patience, 0.0))
+
+    def _write(self, result: Result, workspace: str) -> bytes:
+        token = None
+        if result.ttl_seconds and result.allowed and self._services.minter is not None:
+            try:
+                token = self._services.minter.mint(result, workspace)
+            except Exception:
+                log.exception("no token could be made for decision %s", result.decision_id)
+                raise unavailable("the call is allowed, but no token can be made for it now") from None
+        return write_answer(result, token, self._settings.classifier)
+
+    # -- once
+
+    async def _once(self, key: ApiKey, name: bytes, path: str, body: bytes, work: _Work) -> tuple[bytes, bool]:
+        """The answer to the first request with this idempotency key, and whether it is a repeated one."""
+        kept = self._services.idempotency
+        if kept is None:
+            raise ProblemError(501, "not_kept", "this service remembers no idempotency keys: leave the header out")
+        if not 1 <= len(name) <= MAX_IDEMPOTENCY_KEY or not name.isascii():
+            raise invalid([Fault("Idempotency-Key", f"must be 1 to {MAX_IDEMPOTENCY_KEY} ASCII characters")])
+        mine = hashlib.sha256(key.id.encode() + b"\0" + name).digest()
+        asked = hashlib.sha256(path.encode() + b"\0" + body).digest()
+        claim = await self._store(kept.claim, key.workspace, mine, asked, self._services.clock.now())
+        if claim.state is not ClaimState.NEW:
+            return _first_answer(claim), True
+        try:
+            answer = await work(key, body)
+        except BaseException:  # nothing was answered, so nothing is remembered
+            await asyncio.shield(self._release(kept, key.workspace, mine))
+            raise
+        await self._store(kept.settle, key.workspace, mine, answer, self._services.clock.now())
+        return answer, False
+
+    async def _release(self, kept: Idempotency, workspace: str, mine: bytes) -> None:
+        try:
+            await self._in_thread(kept.release, workspace, mine)
+        except Exception:
+            log.exception("an idempotency key could not be released; it is void in a minute")
+
+    async def _store(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await self._in_thread(function, *args, **kwargs)
+        except StoreError:
+            log.exception("an idempotency key could not be kept; its call is not answered")
+            raise unavailable("the store cannot be reached now, so that no idempotency key can be kept") from None
+
+    async def _in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._workers, partial(function, *args, **kwargs))
+
+    async def _refuse(self, send: Send, problem: ProblemError) -> None:
+        self._metrics.responded(problem.status)
+        await send_problem(send, problem)
+
+
+_HEADERS = [(b"content-type", b"application/json"), *BARE]
+
+
+async def send_problem(send: Send, problem: ProblemError) -> None:
+    """Answer with the problem document."""
+    body = problem.body()
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", b"%d" % len(body)),
+        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": problem.status, "headers": secure(headers)})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _read_batch(body: bytes) -> list[tuple[Call, str | None]]:
+    return read_batch(read_json(body))
+
+
+def _first_answer(claim: Claim) -> bytes:
+    if claim.state is ClaimState.BUSY:
+        raise conflict("a request with this idempotency key is being answered; ask again in a second")
+    if claim.state is ClaimState.OTHER or claim.body is None:
+        raise ProblemError(422, "idempotency_key_reused", "this idempotency key was used for another request")
+    return claim.body

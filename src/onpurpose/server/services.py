@@ -1,0 +1,154 @@
+"""What the service is made of: the parts that `build` puts together, and what it needs of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from msgspec import Struct
+from starlette.routing import BaseRoute
+
+from onpurpose.core.call import Call
+from onpurpose.core.record import Receipt
+from onpurpose.core.result import Result
+from onpurpose.ports import Clock
+from onpurpose.server.api.table import TABLE, Operation
+from onpurpose.server.identity import Authority
+from onpurpose.server.limits import PER_MINUTE
+from onpurpose.server.metrics import Metrics
+
+
+class Pending(Protocol):
+    """A judged call whose record is on its way."""
+
+    @property
+    def receipt(self) -> Future[Receipt] | None:
+        """Done once the record is durable; `None` where nothing is recorded."""
+        ...
+
+    def finish(self, patience: float | None = 0) -> Result:
+        """The answer; a denial where the record is not durable by then."""
+        ...
+
+
+class Evaluator(Protocol):
+    """Judges calls by what is in force in a workspace. Thread-safe; never raises for what a call contains."""
+
+    def begin(self, call: Call, policy: str | None, *, workspace: str, key: str) -> Pending:
+        """Judge the call and hand its record to the log, without waiting. `policy` names one for this call alone."""
+        ...
+
+
+class Minter(Protocol):
+    """Makes intent tokens."""
+
+    def mint(self, result: Result, workspace: str) -> tuple[str, int] | None:
+        """The token of an allowed call under a purpose and when it expires, in microseconds UTC; `None` without one.
+
+        May raise: the call is then answered with a problem, and no tool runs.
+        """
+        ...
+
+
+class ClaimState(StrEnum):
+    """What is known of an idempotency key."""
+
+    NEW = "new"
+    """Nothing: it is the claimant's now, to be settled or released."""
+    BUSY = "busy"
+    """The same request is being answered at this moment."""
+    ANSWERED = "answered"
+    OTHER = "other"
+    """It was used for another request."""
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """What became of claiming an idempotency key; `body` is the first answer where there is one."""
+
+    state: ClaimState
+    body: bytes | None = None
+
+
+class Idempotency(Protocol):
+    """Remembers first answers. Run in worker threads; raises `StoreError` where the store cannot be reached.
+
+    `key_hash` and `call_digest` are 32 bytes each. A claim that is neither settled nor released within a minute
+    is void (its process has died); answers are kept a day. They may hold tokens: treat them as secrets.
+    """
+
+    def claim(self, workspace: str, key_hash: bytes, call_digest: bytes, at: int) -> Claim:
+        """Claim the key for this request, in one transaction."""
+        ...
+
+    def settle(self, workspace: str, key_hash: bytes, body: bytes, at: int) -> None:
+        """Keep the answer of a claim."""
+        ...
+
+    def release(self, workspace: str, key_hash: bytes) -> None:
+        """Give up a claim without an answer."""
+        ...
+
+
+class Feed(Protocol):
+    """Decisions in the order of their running numbers. Run in worker threads; raises `StoreError`."""
+
+    def newest(self) -> tuple[str, int]:
+        """The feed's epoch (it differs once numbers were given anew) and the newest number, over all workspaces."""
+        ...
+
+    def after(self, workspace: str, number: int, limit: int) -> Sequence[tuple[int, bytes]]:
+        """The workspace's next decisions behind a number, oldest first: numbers and JSON objects."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How the service behaves. Sizes in bytes, times in seconds.
+
+    `cors_origins` are the origins whose pages may ask (none); `max_body` of an evaluate; `patience` is how
+    long a record may take before its call is denied, `body_seconds` how long a body may take to arrive.
+    `per_minute` is the limit of keys without one of their own.
+    """
+
+    cors_origins: tuple[str, ...] = ()
+    max_body: int = 1 << 20
+    patience: float = 10.0
+    body_seconds: float = 10.0
+    per_minute: int = PER_MINUTE
+    heartbeat_seconds: float = 15.0
+    poll_seconds: float = 0.2
+    max_streams: int = 2000
+    classifier: str = "none"
+
+
+def _nothing_wrong() -> list[str]:
+    return []
+
+
+def _nothing() -> None:
+    """Nothing to close."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The parts of the service. `build` closes them with `close`, after the last answer.
+
+    `ready` tells what is not ready, one line each and fit for anybody's eyes; it is run in a worker thread.
+    `routes` are the JSON resources, which `operations` describe.
+    """
+
+    evaluator: Evaluator
+    authority: Authority
+    clock: Clock
+    metrics: Metrics
+    routes: Sequence[BaseRoute] = ()
+    operations: Sequence[Operation] = TABLE
+    ready: Callable[[], list[str]] = _nothing_wrong
+    feed: Feed | None = None
+    minter: Minter | None = None
+    idempotency: Idempotency | None = None
+    close: Callable[[], None] = _nothing
+    settings: Settings = Settings()
