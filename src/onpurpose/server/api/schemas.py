@@ -21,15 +21,18 @@ MAX_SET = 100
 MAX_PAGE = 500
 """Items of one page."""
 
-NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"
+MAX_NUMBER = 2**31 - 2
+"""The highest number that a revision may be asked for by."""
+
+NAME = r"^\.*[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
 """What a document, a key's id, a user and a workspace may be called."""
 
-Name = Annotated[str, StringConstraints(pattern=NAME)]
+Name = Annotated[str, StringConstraints(pattern=NAME, max_length=128)]
 Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Words = Annotated[str, StringConstraints(max_length=2000)]
 Why = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"\S")]
 Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
-Number = Annotated[int, Field(ge=1, le=2**31)]
+Number = Annotated[int, Field(ge=1, le=MAX_NUMBER)]
 Version = Annotated[int, Field(ge=0, le=2**53)]
 Time = Annotated[int, Field(ge=0, le=2**53)]
 
@@ -88,7 +91,7 @@ class HistoryQuery(Wire):
 class DiffQuery(Wire):
     """Which two revisions to compare; 0 is the empty text before the first."""
 
-    a: Annotated[int, Field(ge=0, le=2**31)]
+    a: Annotated[int, Field(ge=0, le=MAX_NUMBER)]
     b: Number
 
 
@@ -158,23 +161,36 @@ class Difference(Wire):
 # --- promotion -----------------------------------------------------------------------------------
 
 
+class Overrides(Wire):
+    """Limits of readiness that are set aside: calls matched, days watched, the upper end of would-deny (0..1)."""
+
+    min_matched: Annotated[int, Field(ge=0, le=10**12)] | None = None
+    min_days: Annotated[float, Field(ge=0, le=10_000)] | None = None
+    would_deny: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
 class Promoting(Wire):
     """Make what is in shadow live.
 
-    `revision` is the one that was looked at: another one in shadow is a conflict. `overrides` names what
-    readiness is missing and is set aside, as the answer to a refusal names it.
+    `revision` is the one that was looked at: another one in shadow is a conflict. `overrides` sets limits
+    aside by name; the log keeps them.
     """
 
     reason: Why
     revision: Number | None = None
-    overrides: Annotated[list[Name], Field(max_length=20)] = []
+    overrides: Overrides = Overrides()
 
 
-class Member(Wire):
-    """One policy of a set."""
+class MemberName(Wire):
+    """Which policy is meant."""
 
     kind: Literal[Kind.PURPOSE_POLICY, Kind.POLICY]
     name: Name
+
+
+class Member(MemberName):
+    """One policy of a set, and the revision of it that was looked at."""
+
     revision: Number | None = None
 
 
@@ -183,7 +199,7 @@ class PromotingSet(Wire):
 
     policies: Annotated[list[Member], Field(min_length=1, max_length=MAX_SET)]
     reason: Why
-    overrides: Annotated[list[Name], Field(max_length=20)] = []
+    overrides: Overrides = Overrides()
 
 
 class Reverting(Wire):
@@ -192,8 +208,15 @@ class Reverting(Wire):
     reason: Why
 
 
+class RevertingSet(Wire):
+    """Go back to what was live before the last promotion of each, all of them at once."""
+
+    policies: Annotated[list[MemberName], Field(min_length=1, max_length=MAX_SET)]
+    reason: Why
+
+
 class Promoted(Wire):
-    """What is live now. Until `undo_until`, a revert is offered as undo."""
+    """What is live now. Until `undo_until`, a revert is offered as undo. `evidence` is what the log was told."""
 
     policies: list[DocumentMeta]
     promoted_at: int
@@ -201,15 +224,107 @@ class Promoted(Wire):
     evidence: dict[str, JsonValue]
 
 
-class ShadowReport(Wire):
-    """The numbers of a revision in shadow, and whether it is ready to be promoted."""
+class Reverted(Wire):
+    """Where the policies stand now."""
+
+    policies: list[DocumentMeta]
+
+
+class ShadowQuery(Wire):
+    """Which numbers: of which revision (the one in shadow), of whom, of which days.
+
+    `dimension` is `all`, `agent:X`, `group:X` or `capability:X`; a day counts that begins from `since` up
+    to `until`. The series is per day or per hour.
+    """
+
+    revision: Number | None = None
+    dimension: Line = "all"
+    since: Time | None = None
+    until: Time | None = None
+    bucket: Literal["day", "hour"] = "day"
+
+
+class RateBody(Wire):
+    """`count` out of `of`, and the 95 % interval `low`..`high` of the share behind it."""
+
+    count: int
+    of: int
+    low: float
+    high: float
+
+
+class DriftBody(Wire):
+    """How far the classifier's confidence has moved, 0 to 1, and how far chance alone would move it."""
+
+    distance: float
+    noise: float
+
+
+class NumbersBody(Wire):
+    """The numbers of one revision in one window."""
+
+    qualified: int
+    unknown: int
+    match: RateBody
+    would_deny: RateBody
+    would_ask: RateBody
+    newly_blocked: RateBody
+    unmatched: RateBody
+    uncertain: RateBody
+    first_uncertain: RateBody
+    drift: DriftBody | None
+
+
+class CountsBody(Wire):
+    """What was counted in one stretch of time, in calls."""
+
+    start: int
+    qualified: int
+    matched: int
+    unknown: int
+    would_deny: int
+    would_ask: int
+    newly_blocked: int
+    unmatched: int
+    classified: int
+    uncertain: int
+
+
+class ShadowBody(Wire):
+    """The numbers of a revision in shadow, and whether it is ready; `missing` says in words what keeps it.
+
+    `first_at` and `last_at` are the first and last qualifying call in the window, `seconds` lies between.
+    """
 
     kind: Kind
     name: str
     revision: int
-    numbers: dict[str, JsonValue]
+    dimension: str
+    first_at: int | None
+    last_at: int | None
+    seconds: float
+    numbers: NumbersBody
     ready: bool
-    missing: list[dict[str, JsonValue]]
+    missing: list[str]
+    series: list[CountsBody]
+
+
+class DimensionQuery(Wire):
+    """Of which revision; the one in shadow where none is named."""
+
+    revision: Number | None = None
+
+
+class DimensionBody(CountsBody):
+    """What was counted of one agent, group or capability, in total."""
+
+    dimension: str
+
+
+class DimensionList(Wire):
+    """The totals of every agent, group and capability, by name."""
+
+    items: list[DimensionBody]
 
 
 # --- decisions -----------------------------------------------------------------------------------
@@ -220,22 +335,53 @@ class DecisionQuery(Wire):
 
     since: Time | None = None
     until: Time | None = None
-    agent: Line | None = None
-    user: Line | None = None
+    agent_id: Line | None = None
+    user_id: Line | None = None
     capability: Line | None = None
-    purpose: Line | None = None
+    purpose_id: Line | None = None
     outcome: Literal["allow", "warn", "require_approval", "deny"] | None = None
-    shadow: Literal["allow", "warn", "require_approval", "deny", "newly_blocked"] | None = None
+    shadow_outcome: Literal["allow", "warn", "require_approval", "deny"] | None = None
+    newly_blocked: bool | None = None
     policy: Line | None = None
-    cursor: Annotated[str, StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9_.:=-]*$")] | None = None
+    cursor: Annotated[str, StringConstraints(max_length=19, pattern=r"^[1-9][0-9]*$")] | None = None
     limit: Limit = 50
 
 
-class DecisionPage(Wire):
-    """Decisions as they are recorded, newest first; `next` is the `cursor` of the next page."""
+class DecisionBody(Wire):
+    """One decision as the feed tells it. `n` counts all decisions; `policy` is what decided, `code` why."""
 
-    items: list[dict[str, JsonValue]]
+    n: int
+    id: str
+    at: int
+    agent_id: str
+    user_id: str | None
+    capability: str
+    purpose_id: str | None
+    outcome: Literal["allow", "warn", "require_approval", "deny"]
+    code: str
+    policy: str | None
+    digest: str | None
+    shadow_outcome: Literal["allow", "warn", "require_approval", "deny"] | None
+    newly_blocked: bool
+
+
+class DecisionPage(Wire):
+    """Decisions, newest first; `next` is the `cursor` of the next page.
+
+    A page may hold less than was asked for and have a next one: a search looks at so many at most.
+    """
+
+    items: list[DecisionBody]
     next: str | None
+
+
+class DecisionRecord(Wire):
+    """One decision: its record, byte for byte what was hashed, and where it stands in the log."""
+
+    record: dict[str, JsonValue]
+    chain: str
+    seq: int
+    hash: str
 
 
 # --- tokens --------------------------------------------------------------------------------------
@@ -245,7 +391,7 @@ class TokenQuestion(Wire):
     """A token, and for whom it must be."""
 
     token: Annotated[str, Field(min_length=1, max_length=16_384)]
-    audience: Line | None = None
+    audience: Annotated[Line, Field(min_length=1)]
 
 
 class TokenAnswer(Wire):

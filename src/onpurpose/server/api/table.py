@@ -6,11 +6,12 @@ the other does not do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pydantic import BaseModel
 
+from onpurpose.app.documents import JUDGED
 from onpurpose.core.access import Scope
 from onpurpose.core.revision import Kind
 from onpurpose.server.api import schemas as wire
@@ -64,9 +65,6 @@ DOCUMENTS = (
     Resource(kind=Kind.SETTINGS, path="/v1/settings", word="settings", tag="settings", name="settings"),
 )
 
-_ASKED = (400, 401, 403, 429, 503)
-"""What any question that needs a key may be answered with."""
-
 _DRAFT_LIMIT = 4 * wire.MAX_TEXT
 
 
@@ -78,7 +76,7 @@ def _documents(resource: Resource) -> tuple[Operation, ...]:
 
 def _reading(resource: Resource, one: str) -> tuple[Operation, ...]:
     word = resource.word
-    get = partial(Operation, method="GET", tag=resource.tag, scope=Scope.READ, errors=(*_ASKED, 404))
+    get = partial(Operation, method="GET", tag=resource.tag, scope=Scope.READ, errors=(404,))
     return (
         get(
             name=f"get_{word}", path=one, summary="The newest revision and where it stands",
@@ -106,15 +104,15 @@ def _writing(resource: Resource, one: str) -> tuple[Operation, ...]:
         write(
             name=f"save_{word}", method="PUT", path=one, summary="Write a new revision",
             query=wire.ChangeQuery, request=wire.Draft, accepts=(YAML,), response=wire.DocumentBody,
-            errors=(*_ASKED, 409, 413, 415, 422), body_limit=_DRAFT_LIMIT,
+            errors=(409,), body_limit=_DRAFT_LIMIT,
         ),
         write(
             name=f"remove_{word}", method="DELETE", path=one, summary="Remove it; its revisions stay",
-            query=wire.ChangeQuery, response=wire.RevisionMeta, errors=(*_ASKED, 404, 409),
+            query=wire.ChangeQuery, response=wire.RevisionMeta, errors=(404, 409),
         ),
         write(
             name=f"restore_{word}", method="POST", path=f"{one}/restore", summary="Write an old revision's text anew",
-            request=wire.Restoring, response=wire.DocumentBody, errors=(*_ASKED, 404, 409, 413, 415, 422),
+            request=wire.Restoring, response=wire.DocumentBody, errors=(404, 409),
         ),
     )  # fmt: skip
 
@@ -122,7 +120,7 @@ def _writing(resource: Resource, one: str) -> tuple[Operation, ...]:
 def _listing(resource: Resource) -> Operation:
     return Operation(
         name=f"list_{resource.tag.replace(' ', '_')}", method="GET", path=resource.path, summary="All of them, by name",
-        tag=resource.tag, scope=Scope.READ, query=wire.ListQuery, response=wire.DocumentPage, errors=_ASKED,
+        tag=resource.tag, scope=Scope.READ, query=wire.ListQuery, response=wire.DocumentPage,
     )  # fmt: skip
 
 
@@ -132,18 +130,23 @@ def _standing(resource: Resource) -> tuple[Operation, ...]:
     return (
         Operation(
             name=f"get_{word}_shadow", method="GET", path=f"{one}/shadow", tag=tag, scope=Scope.READ,
-            summary="The numbers of the revision in shadow, and whether it is ready", response=wire.ShadowReport,
-            errors=(*_ASKED, 404),
+            summary="The numbers of the revision in shadow, and whether it is ready", query=wire.ShadowQuery,
+            response=wire.ShadowBody, errors=(404, 409),
+        ),
+        Operation(
+            name=f"list_{word}_shadow_dimensions", method="GET", path=f"{one}/shadow/dimensions", tag=tag,
+            scope=Scope.READ, summary="What was counted of each agent, group and capability",
+            query=wire.DimensionQuery, response=wire.DimensionList, errors=(404, 409),
         ),
         Operation(
             name=f"promote_{word}", method="POST", path=f"{one}/promote", summary="Make the revision in shadow live",
             tag=tag, scope=Scope.POLICY_PROMOTE, request=wire.Promoting, response=wire.Promoted,
-            errors=(*_ASKED, 404, 409, 413, 415),
+            errors=(404, 409),
         ),
         Operation(
             name=f"revert_{word}", method="POST", path=f"{one}/revert", tag=tag, scope=Scope.POLICY_PROMOTE,
             summary="Go back to what was live before the last promotion", request=wire.Reverting,
-            response=wire.DocumentMeta, errors=(*_ASKED, 404, 409, 413, 415),
+            response=wire.DocumentMeta, errors=(404, 409),
         ),
     )  # fmt: skip
 
@@ -152,91 +155,111 @@ _REST = (
     Operation(
         name="promote_set", method="POST", path="/v1/promotions", tag="promotion", scope=Scope.POLICY_PROMOTE,
         summary="Make a set of revisions live at once, judged as a set", request=wire.PromotingSet,
-        response=wire.Promoted, errors=(*_ASKED, 404, 409, 413, 415),
+        response=wire.Promoted, errors=(404, 409),
+    ),
+    Operation(
+        name="revert_set", method="POST", path="/v1/promotions/revert", tag="promotion", scope=Scope.POLICY_PROMOTE,
+        summary="Go back to what was live before the last promotion of each, at once", request=wire.RevertingSet,
+        response=wire.Reverted, errors=(404, 409),
     ),
     Operation(
         name="list_decisions", method="GET", path="/v1/decisions", tag="decisions", scope=Scope.READ,
         summary="Decisions as recorded, newest first", query=wire.DecisionQuery, response=wire.DecisionPage,
-        errors=_ASKED,
     ),
     Operation(
         name="get_decision", method="GET", path="/v1/decisions/{id}", tag="decisions", scope=Scope.READ,
-        summary="The record of one decision", returns=(JSON,), errors=(*_ASKED, 404),
+        summary="The record of one decision", response=wire.DecisionRecord, errors=(404,),
     ),
     Operation(
         name="verify_token", method="POST", path="/v1/tokens/verify", tag="tokens", scope=Scope.READ,
         summary="Whether a token is good now", request=wire.TokenQuestion, response=wire.TokenAnswer,
-        errors=(*_ASKED, 413, 415),
     ),
     Operation(
         name="revoke_token", method="POST", path="/v1/tokens/revoke", tag="tokens", scope=Scope.POLICY_WRITE,
         summary="Revoke a token, a purpose's or an agent's", request=wire.TokenRevoking, status=204,
-        errors=(*_ASKED, 413, 415),
     ),
     Operation(
         name="get_jwks", method="GET", path="/.well-known/jwks.json", tag="tokens", scope=None,
-        summary="The public keys that tokens are signed with", response=wire.KeySet, errors=(503,),
+        summary="The public keys that tokens are signed with", response=wire.KeySet,
     ),
     Operation(
         name="verify_audit", method="POST", path="/v1/audit/verify", tag="audit", scope=Scope.ADMIN,
-        summary="Check the whole log, every record and signature", response=wire.AuditReport, errors=(*_ASKED, 409),
+        summary="Check the whole log, every record and signature", response=wire.AuditReport, errors=(409,),
     ),
     Operation(
         name="export_audit", method="GET", path="/v1/audit/export", tag="audit", scope=Scope.ADMIN,
-        summary="The workspace's records as JSON Lines", query=wire.ExportQuery, returns=(JSON_LINES,), errors=_ASKED,
+        summary="The workspace's records as JSON Lines", query=wire.ExportQuery, returns=(JSON_LINES,),
     ),
     Operation(
         name="list_keys", method="GET", path="/v1/keys", tag="keys", scope=Scope.ADMIN,
-        summary="Every key of the workspace, without secrets", response=wire.KeyList, errors=_ASKED,
+        summary="Every key of the workspace, without secrets", response=wire.KeyList,
     ),
     Operation(
         name="create_key", method="POST", path="/v1/keys", tag="keys", scope=Scope.ADMIN, status=201,
         summary="A new key; its secret is shown this once", request=wire.NewKey, response=wire.KeyMade,
-        errors=(*_ASKED, 409, 413, 415),
+        errors=(409,),
     ),
     Operation(
         name="get_key", method="GET", path="/v1/keys/{id}", tag="keys", scope=Scope.ADMIN,
-        summary="One key, without its secret", response=wire.KeyBody, errors=(*_ASKED, 404),
+        summary="One key, without its secret", response=wire.KeyBody, errors=(404,),
     ),
     Operation(
         name="revoke_key", method="DELETE", path="/v1/keys/{id}", tag="keys", scope=Scope.ADMIN,
-        summary="Revoke a key, at once and for good", response=wire.KeyBody, errors=(*_ASKED, 404, 409),
+        summary="Revoke a key, at once and for good", response=wire.KeyBody, errors=(404, 409),
     ),
     Operation(
         name="list_users", method="GET", path="/v1/users", tag="users", scope=Scope.READ,
-        summary="The workspace's users", query=wire.ListQuery, response=wire.UserPage, errors=_ASKED,
+        summary="The workspace's users", query=wire.ListQuery, response=wire.UserPage,
     ),
     Operation(
         name="create_user", method="POST", path="/v1/users", tag="users", scope=Scope.ADMIN, status=201,
-        summary="A new user", request=wire.NewUser, response=wire.UserBody, errors=(*_ASKED, 409, 413, 415),
+        summary="A new user", request=wire.NewUser, response=wire.UserBody, errors=(409,),
     ),
     Operation(
         name="get_user", method="GET", path="/v1/users/{id}", tag="users", scope=Scope.READ,
-        summary="One user", response=wire.UserBody, errors=(*_ASKED, 404),
+        summary="One user", response=wire.UserBody, errors=(404,),
     ),
     Operation(
         name="update_user", method="PUT", path="/v1/users/{id}", tag="users", scope=Scope.ADMIN,
         summary="Write a user's name, address and groups; a disabled one is enabled", request=wire.UserFields,
-        response=wire.UserBody, errors=(*_ASKED, 404, 413, 415),
+        response=wire.UserBody, errors=(404,),
     ),
     Operation(
         name="disable_user", method="DELETE", path="/v1/users/{id}", tag="users", scope=Scope.ADMIN,
-        summary="Disable a user; what it did keeps its name", response=wire.UserBody, errors=(*_ASKED, 404),
+        summary="Disable a user; what it did keeps its name", response=wire.UserBody, errors=(404,),
     ),
     Operation(
         name="list_workspaces", method="GET", path="/v1/workspaces", tag="workspaces", scope=Scope.ADMIN,
-        summary="The caller's workspace; all of them for the operator's", response=wire.WorkspaceList, errors=_ASKED,
+        summary="The caller's workspace; all of them for the operator's", response=wire.WorkspaceList,
     ),
     Operation(
         name="create_workspace", method="POST", path="/v1/workspaces", tag="workspaces", scope=Scope.ADMIN, status=201,
         summary="A new workspace and its first admin key; for the operator's workspace alone",
-        request=wire.NewWorkspace, response=wire.WorkspaceMade, errors=(*_ASKED, 409, 413, 415),
+        request=wire.NewWorkspace, response=wire.WorkspaceMade, errors=(409,),
     ),
 )  # fmt: skip
 
-TABLE: tuple[Operation, ...] = (
-    *(operation for resource in DOCUMENTS for operation in _documents(resource)),
-    *(operation for resource in DOCUMENTS[1:3] for operation in _standing(resource)),
-    *_REST,
+
+def _complete(operation: Operation) -> Operation:
+    """With the errors that follow from the rest: who asks, what goes in, and a store that does not answer."""
+    errors = {*operation.errors, 503}
+    if operation.scope is not None:
+        errors |= {401, 403, 429}
+    if operation.query is not None:
+        errors.add(422)
+    if operation.request is not None:
+        errors |= {400, 408, 413, 415, 422}
+    return replace(operation, errors=tuple(sorted(errors)))
+
+
+TABLE: tuple[Operation, ...] = tuple(
+    map(
+        _complete,
+        (
+            *(operation for resource in DOCUMENTS for operation in _documents(resource)),
+            *(operation for resource in DOCUMENTS if resource.kind in JUDGED for operation in _standing(resource)),
+            *_REST,
+        ),
+    )
 )
 """Every JSON resource but `evaluate`, the stream of decisions and the probes, which answer without it."""
