@@ -106,7 +106,7 @@ class Tokens:
             log.error("signing keys and revocations could not be refreshed: %s", error)
 
     def mint(self, result: Result, workspace: str, at: int | None = None) -> tuple[str, int] | None:
-        """The token for a result and when it expires (seconds UTC); `None` where it is given none.
+        """The token for a result and when it expires (microseconds UTC); `None` where it is given none.
 
         `at` is when the decision was taken (microseconds UTC; now, unless given). None is given to a call that
         holds an object, which no digest binds, and none that could not be signed: the log says why.
@@ -117,7 +117,7 @@ class Tokens:
         try:
             if _bound(result.call) != claims.call:
                 raise TokenError("the call is not as it was decided")
-            return self._signer(claims.issued_at * _SECOND)(claims), claims.expires_at
+            return self._signer(claims.issued_at * _SECOND)(claims), claims.expires_at * _SECOND
         except OnPurposeError as error:
             log.error("decision %s is given no token: %s", claims.id, error)
             return None
