@@ -1,8 +1,9 @@
 """Runs a page: files are written, Python and commands run, in the order in which they are read.
 
-- ```yaml is a policy (an index or a test file, by its title) and must be read without a problem;
-  one titled `broken*.yaml` must be refused. With a title it is written to that file; where the
-  project has a file of that name, the block must be that file, word for word.
+- ```yaml is a policy (an index or a test file, by its title; purposes or settings, by its content)
+  and must be read without a problem; one titled `broken*.yaml` must be refused. With a title it is
+  written to that file; where the project has a file of that name, the block must be that file, word
+  for word.
 - ```json and ```jsonl must be JSON; with a title they are written too.
 - ```python runs, all blocks of a page in one namespace. What it prints must be shown right below, in
   a ```text titled `output`.
@@ -31,9 +32,14 @@ from onpurpose.cli.main import main
 from onpurpose.core.call import Call
 from onpurpose.core.compile import CompiledPolicy, compile_policy
 from onpurpose.core.decide import decide, trace
+from onpurpose.core.policy import Policy
+from onpurpose.core.revision import Kind
 from onpurpose.lang.cases import parse_cases
 from onpurpose.lang.index import parse_index
+from onpurpose.lang.purposes import parse_purposes
 from onpurpose.lang.read import parse
+from onpurpose.lang.recognise import kind_of
+from onpurpose.lang.settings import parse_settings
 from tests.docs.pages import ROOT, Block, Page, Table
 
 ANSWERS = {True: "true", False: "false", None: "unknown"}
@@ -92,7 +98,7 @@ class Runner:
         self._write(block)
         if name.startswith("broken"):
             try:
-                parse(block.text, block.title)
+                _read(block)
             except PolicyError:
                 return
             raise AssertionError(f"{self.at(block.line)}: the policy is read, and should be refused")
@@ -101,8 +107,8 @@ class Runner:
                 parse_cases(block.text, block.title)
             elif name == "index.yaml":
                 parse_index(block.text, block.title)
-            else:
-                self.policy = compile_policy(parse(block.text, block.title or "policy.yaml"))
+            elif (policy := _read(block)) is not None:
+                self.policy = compile_policy(policy)
         except PolicyError as error:
             raise AssertionError(f"{self.at(block.line)}: {error}") from error
 
@@ -171,6 +177,18 @@ class Runner:
                 answer = ANSWERS[asked.get(id(first), False)]
                 assert answer == row["first rule"], f"{self.at(line)}: the first rule is {answer}"
         self.ran += 1
+
+
+def _read(block: Block) -> Policy | None:
+    """The policy that the block is; `None` where it holds purposes or settings. Raises `PolicyError`."""
+    kind = kind_of(block.text)
+    if kind is Kind.POLICY:
+        return parse(block.text, block.title or "policy.yaml")
+    if kind is Kind.SETTINGS:
+        parse_settings(block.text, block.title)
+    else:
+        parse_purposes(block.text, block.title)
+    return None
 
 
 def same(text: str) -> str:

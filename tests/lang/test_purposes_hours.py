@@ -123,3 +123,10 @@ def test_what_are_no_hours_is_refused(hours, place, cure):
 def test_a_zone_and_windows_are_both_told():
     text = policy("{zone: Berlin, windows: [mon, tue 08:00-08:00]}")
     assert told(text, parse_purposes) == ["1:59 unknown-zone", "1:77 malformed-hours", "1:82 malformed-hours"]
+
+
+def test_the_nearest_zone_is_told_of_the_first_wrong_ones_alone():
+    wrong = ", ".join(["{zone: Europe/Berlim, windows: mon 08:00-09:00}"] * 50)
+    found = problems(policy(f"[{wrong}]"), parse_purposes)
+    assert [problem.code for problem in found] == ["unknown-zone"] * 50
+    assert ["did you mean" in problem.help for problem in found] == [True] * 10 + [False] * 40

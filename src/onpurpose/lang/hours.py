@@ -28,6 +28,7 @@ _FORM = shapes.Form(
     ("zone", "windows"),
 )
 _WINDOW = re.compile(r"(?P<days>\S+) (?P<start>[0-9]{2}:[0-5][0-9])-(?P<end>[0-9]{2}:[0-5][0-9])")
+_SEARCHED = 10  # after so many problems no nearest zone is looked for: each time takes some 30 ms
 _OF_ONE_MACHINE = {"localtime", "posixrules", "Factory"}
 
 
@@ -57,7 +58,7 @@ def _zone(node: Node, report: Report) -> ZoneInfo | None:
     name = shapes.text(node, report, "zone")
     if name is None or name in _zones():
         return None if name is None else ZoneInfo(name)
-    near = nearest(name, sorted(_zones()))
+    near = nearest(name, sorted(_zones())) if len(report.problems) < _SEARCHED else None
     cure = "write a name of the IANA time zone database, like `Europe/Berlin`"
     message = f"`{shortened(name)}` is no time zone"
     report.on(node, "unknown-zone", message, cure if near is None else f"did you mean `{near}`?")
