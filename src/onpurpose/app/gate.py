@@ -15,16 +15,19 @@ from msgspec import Struct
 
 from onpurpose.app.masking import Masking
 from onpurpose.app.policies import NOTHING, Policies, State
+from onpurpose.app.workspace import InForce
 from onpurpose.core.call import Call, Identity
 from onpurpose.core.canonical import digest
-from onpurpose.core.decide import decide_on, read_facts
+from onpurpose.core.decide import decide_on, judge, read_facts
 from onpurpose.core.decision import NO_POLICY, Code, Decision, denial
 from onpurpose.core.facts import Facts, Malformed
+from onpurpose.core.intent import Intent
 from onpurpose.core.outcome import Outcome
+from onpurpose.core.purposes import Verdict
 from onpurpose.core.record import MAX_BODY, Receipt, Record
-from onpurpose.core.recorded import record_decision
+from onpurpose.core.recorded import record_decision, verdict_fields
 from onpurpose.core.result import Result
-from onpurpose.ports import Clock, Ledger
+from onpurpose.ports import Classifier, Clock, Ledger
 
 log = logging.getLogger("onpurpose")
 
@@ -41,20 +44,31 @@ class Pending(Struct, eq=False):
     decision_id: str
     digest: str | None
     receipt: Future[Receipt] | None
+    verdict: Verdict | None = None
+    intent: Intent | None = None
 
     def finish(self, patience: float | None = 0) -> Result:
         """The answer, after waiting at most so many seconds for the record; without one, a denial."""
-        if self.receipt is None:
-            return Result(self.call, self.decision, self.decision_id, self.digest, None)
-        try:
-            receipt = self.receipt.result(patience)
-        except Exception as error:
-            return self._unrecorded(self.receipt, error)
-        return Result(self.call, self.decision, self.decision_id, self.digest, receipt)
+        receipt = None
+        if self.receipt is not None:
+            try:
+                receipt = self.receipt.result(patience)
+            except Exception as error:
+                return self._unrecorded(self.receipt, error)
+        return self._result(receipt)
+
+    def _result(self, receipt: Receipt | None) -> Result:
+        verdict = self.verdict
+        if verdict is None:
+            return Result(self.call, self.decision, self.decision_id, self.digest, receipt)
+        return Result(
+            self.call, self.decision, self.decision_id, self.digest, receipt,
+            verdict.purpose, verdict.ttl_seconds, verdict.shadows, self.intent,
+        )  # fmt: skip
 
     def _unrecorded(self, receipt: Future[Receipt], error: Exception) -> Result:
         if receipt.done() and not receipt.cancelled() and receipt.exception() is None:  # in the last moment
-            return Result(self.call, self.decision, self.decision_id, self.digest, receipt.result())
+            return self._result(receipt.result())
         late = isinstance(error, Late) and not receipt.done()
         self.gate.lost(self, late=late and not receipt.cancel())
         why = "did not become durable in time" if late else f"could not be written: {error}"
@@ -79,8 +93,10 @@ class Gate:
         new_id: Callable[[int], str],
         masking: Masking,
         patience: float = PATIENCE_SECONDS,
+        classifier: Classifier | None = None,
     ) -> None:
         self._policies = policies
+        self._classifier = classifier
         self._ledger = ledger
         self._clock = clock
         self._new_id = new_id
@@ -132,7 +148,59 @@ class Gate:
             decision = self._failed("a call could not be judged")
         return self._record(call, facts, decision, states)
 
-    def _record(self, call: Call, facts: Facts | None, decision: Decision, states: tuple[State, ...]) -> Pending:
+    def begin_in(
+        self, held: InForce, call: Call, policy: str | None = None, *, key: str | None = None, stale: float = 0.0
+    ) -> Pending:
+        """`begin`, by what is in force in a workspace; `policy` names the capability policy for this call alone.
+
+        `key` and `stale` (seconds for which it could not be confirmed that nothing newer is in force)
+        stand in the record.
+        """
+        facts: Facts | None = None
+        verdict: Verdict | None = None
+        states: tuple[State, ...] = ()
+        at = self._clock.now()
+        try:
+            states, rules = held.select(policy, call.agent_id, call.policy_context)
+            facts = read_facts(call)
+            decision = held.refusal or next((state.refusal for state in states if state.refusal is not None), None)
+            if decision is None:
+                verdict = judge(rules, call, facts, at)
+                decision = verdict.decision
+        except Malformed as malformed:
+            decision = denial(Code.MALFORMED_CALL, str(malformed))
+        except Exception:
+            verdict, decision = None, self._failed("a call could not be judged")
+        intent = self._intent_of(call, facts)
+        also = verdict_fields(
+            verdict or Verdict(decision=decision),
+            intent,
+            workspace=held.workspace,
+            key=key,
+            stale_seconds=stale or None,
+        )
+        pending = self._record(call, facts, decision, states, also)
+        if pending.decision is decision:
+            pending.verdict, pending.intent = verdict, intent
+        return pending
+
+    def _intent_of(self, call: Call, facts: Facts | None) -> Intent | None:
+        if self._classifier is None or facts is None:
+            return None
+        try:
+            return self._classifier.classify(call)
+        except Exception:  # its view decides nothing, and a call does not wait for it
+            log.exception("the classifier failed; the call is recorded without its view")
+            return None
+
+    def _record(
+        self,
+        call: Call,
+        facts: Facts | None,
+        decision: Decision,
+        states: tuple[State, ...],
+        also: Mapping[str, object] | None = None,
+    ) -> Pending:
         at = self._clock.now()
         decision_id = self._new_id(at)
         if self._ledger is None:
@@ -141,18 +209,18 @@ class Gate:
         seal: str | None = None
         try:
             if facts is None:
-                record = _record_unreadable(decision_id, at, call, decision, policies)
+                record = _record_unreadable(decision_id, at, call, decision, policies, also)
             else:
                 seal = digest(call, facts)
                 payload = self._masking.payload(call.payload, facts)
                 context = self._masking.context(call.policy_context)
-                record = record_decision(decision_id, at, call, payload, context, seal, decision, policies)
+                record = record_decision(decision_id, at, call, payload, context, seal, decision, policies, also)
         except Exception:
             decision = self._failed("a call could not be recorded as it is")
-            record = _record_unreadable(decision_id, at, call, decision, policies)
+            record = _record_unreadable(decision_id, at, call, decision, policies, also)
         if len(record.body) > MAX_BODY:
             decision = denial(Code.MALFORMED_CALL, "the call is longer than a record may be")
-            record = _record_unreadable(decision_id, at, call, decision, policies)
+            record = _record_unreadable(decision_id, at, call, decision, policies, also)
         try:
             receipt = self._ledger.append(record)
         except Exception as error:  # a ledger that breaks its promise never to raise
@@ -210,9 +278,16 @@ def _failed(error: Exception) -> Future[Receipt]:
     return failed
 
 
-def _record_unreadable(decision_id: str, at: int, call: Call, decision: Decision, policies: orjson.Fragment) -> Record:
+def _record_unreadable(  # noqa: PLR0913, PLR0917  the record's fields
+    decision_id: str,
+    at: int,
+    call: Call,
+    decision: Decision,
+    policies: orjson.Fragment,
+    also: Mapping[str, object] | None,
+) -> Record:
     safe = Call(_shown(call.agent_id), _shown(call.capability))
-    return record_decision(decision_id, at, safe, "[unreadable]", None, None, decision, policies)
+    return record_decision(decision_id, at, safe, "[unreadable]", None, None, decision, policies, also)
 
 
 def _shown(text: object) -> str:

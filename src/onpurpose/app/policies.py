@@ -53,7 +53,7 @@ class State:
     __slots__ = ("alone", "digest", "policies", "refusal", "written")
 
     def __init__(self, source: str, compiled: CompiledPolicy | None, trouble: str = "", failed: str = "") -> None:
-        self.policies = () if compiled is None else (compiled,)
+        self.policies: tuple[CompiledPolicy, ...] = () if compiled is None else (compiled,)
         self.digest = None if compiled is None else compiled.policy.digest
         self.refusal: Decision | None = None
         if compiled is None:
@@ -177,6 +177,20 @@ class Fixed:
         return {"source": self._name, "digest": self.state.digest, "problem": None}
 
 
+class Chosen:
+    """A state that is in force as it is."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def refresh(self, pace: Callable[[], None]) -> None:
+        """A state does not change."""
+
+    def status(self) -> dict[str, object]:
+        """What is in force."""
+        return {"source": "", "digest": self.state.digest, "problem": None}
+
+
 class Choice:
     """One line of the choice: for which agents, environments and tenants (any, where empty) a policy counts."""
 
@@ -184,7 +198,7 @@ class Choice:
 
     def __init__(
         self,
-        held: Held | Fixed,
+        held: Held | Fixed | Chosen,
         *,
         agents: tuple[str, ...] = (),
         environments: tuple[str, ...] = (),
@@ -206,6 +220,20 @@ class Choice:
             _is_one_of(context.get("tenant"), self._tenants),
         )
         return False if False in answers else None if None in answers else True
+
+
+def states_for(choices: tuple[Choice, ...], agent_id: str, context: object) -> tuple[State, ...]:
+    """What the choices lead to for a call: the first that suits, and those before it that may; none where none can."""
+    told: Mapping[str, object] = context if isinstance(context, Mapping) else {}
+    found: list[State] = []
+    for choice in choices:
+        suits = choice.suits(agent_id, told)
+        if suits is not False:
+            found.append(choice.held.state)
+        if suits:
+            return tuple(found)
+    # Perhaps none of them counts, and what no policy covers is denied.
+    return (*found, NOTHING) if found else ()
 
 
 def _is_one_of(value: object, wanted: tuple[str, ...]) -> bool | None:
@@ -263,16 +291,7 @@ class Policies:
             return (self.held(path).state,)
         if self._only is not None:
             return (self._only.state,)
-        told: Mapping[str, object] = context if isinstance(context, Mapping) else {}
-        found: list[State] = []
-        for choice in self._choices:
-            suits = choice.suits(agent_id, told)
-            if suits is not False:
-                found.append(choice.held.state)
-            if suits:
-                return tuple(found)
-        # Perhaps none of them counts, and what no policy covers is denied.
-        return (*found, NOTHING) if found else self._otherwise
+        return states_for(self._choices, agent_id, context) or self._otherwise
 
     def refresh(self, pace: Callable[[], None] = lambda: None) -> None:
         """Take up every text that changed."""
