@@ -4,8 +4,9 @@ In this order: the server that the environment variable `ONPURPOSE_TEST_POSTGRES
 role may create databases), an installed PostgreSQL, or Debian's package where the tests run as root.
 Without one, tests that need it are left out, which the end of the run says; with `CI` set they fail.
 
-The fixtures: `postgres_url` is a fresh, empty database, `postgres_store_url` one with our tables; `postgres` the server that it is on, shared by
-all tests of a run; `own_postgres` a server of the test's own, to be stopped, killed and started.
+The fixtures: `postgres_url` is a fresh, empty database and `postgres_store_url` one with our tables;
+`postgres` is the server that they are on, shared by all tests of a run; `own_postgres` is a server of
+the test's own, to be stopped, killed and started.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class PostgresServer:
 
     def __init__(self, programs: Path, *, durable: bool = False) -> None:
         self._programs = programs
-        self._folder = Path(tempfile.mkdtemp(prefix="onpurpose-pg-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="onpurpose-pg-", dir=None if durable else _memory()))
         self._account = _account()
         self._password = secrets.token_hex(16)
         self._port = _free_port()
@@ -258,6 +259,13 @@ def _account() -> tuple[int, int] | None:
             found = pwd.getpwnam(name)
             return found.pw_uid, found.pw_gid
     return 65534, 65534
+
+
+def _memory() -> Path | None:
+    """Where files lie in memory, if there is room for a few databases: each takes some 8 MB to copy."""
+    shared = Path("/dev/shm")
+    room = shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 1 << 30
+    return shared if room else None
 
 
 def _free_port() -> int:
