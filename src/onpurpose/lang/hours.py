@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache, partial
 from itertools import chain, groupby
-from zoneinfo import ZoneInfo, available_timezones
+from typing import TypeAlias
 
 from onpurpose.core.purpose import Window
 from onpurpose.lang import shapes
@@ -18,6 +18,9 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 DAILY = "daily"
 """Every day, as it is written."""
+
+Stretch: TypeAlias = tuple[tuple[int, ...], int, int]
+"""Days, and the minutes of each from which and up to which."""
 
 _DAY_MINUTES = 24 * 60
 _EXAMPLE = "mon-fri 08:00-18:00"
@@ -49,15 +52,19 @@ def _stated(node: Node, report: Report) -> tuple[Window, ...] | None:
     zone = _zone(fields["zone"], report) if "zone" in fields else None
     if "windows" not in fields:
         return None
-    meanwhile = zone or ZoneInfo("UTC")  # so that the windows are checked, whatever the zone
-    found = shapes.each(fields["windows"], report, "windows", partial(_windows, report, meanwhile))
-    return None if found is None or zone is None else tuple(chain.from_iterable(found))
+    found = shapes.each(fields["windows"], report, "windows", partial(_stretches, report))
+    if found is None or zone is None:
+        return None
+    from zoneinfo import ZoneInfo  # noqa: PLC0415  see `_zones`
+
+    window = partial(Window, zone=ZoneInfo(zone), zone_name=zone)
+    return tuple(window(days=days, start=start, end=end) for days, start, end in chain.from_iterable(found))
 
 
-def _zone(node: Node, report: Report) -> ZoneInfo | None:
+def _zone(node: Node, report: Report) -> str | None:
     name = shapes.text(node, report, "zone")
     if name is None or name in _zones():
-        return None if name is None else ZoneInfo(name)
+        return name
     near = nearest(name, sorted(_zones())) if len(report.problems) < _SEARCHED else None
     cure = "write a name of the IANA time zone database, like `Europe/Berlin`"
     message = f"`{shortened(name)}` is no time zone"
@@ -68,11 +75,13 @@ def _zone(node: Node, report: Report) -> ZoneInfo | None:
 @cache
 def _zones() -> frozenset[str]:
     """The zones that mean the same on every machine."""
+    from zoneinfo import available_timezones  # noqa: PLC0415  only a policy with hours pays for it
+
     return frozenset(available_timezones() - _OF_ONE_MACHINE)
 
 
-def _windows(report: Report, zone: ZoneInfo, node: Node, text: str) -> tuple[Window, ...] | None:
-    """The window that the text states; one that crosses midnight is two."""
+def _stretches(report: Report, node: Node, text: str) -> tuple[Stretch, ...] | None:
+    """The stretch of hours that the text states; one that crosses midnight is two."""
     parts = _WINDOW.fullmatch(text)
     if parts is None:
         _malformed(node, report, text, "is no window of hours")
@@ -84,19 +93,18 @@ def _windows(report: Report, zone: ZoneInfo, node: Node, text: str) -> tuple[Win
     elif start == end:
         _malformed(node, report, text, "is empty", f"for a whole day write `{DAILY} 00:00-24:00`")
     elif days is not None:
-        return tuple(_split(days, start, end, zone))
+        return tuple(_split(days, start, end))
     return None
 
 
-def _split(days: tuple[int, ...], start: int, end: int, zone: ZoneInfo) -> Iterable[Window]:
-    """The window; past midnight it goes on as one of the days that follow."""
+def _split(days: tuple[int, ...], start: int, end: int) -> Iterator[Stretch]:
+    """The stretch; past midnight it goes on as one of the days that follow."""
     if start < end:
-        yield Window(days=days, start=start, end=end, zone=zone, zone_name=zone.key)
+        yield days, start, end
         return
-    yield Window(days=days, start=start, end=_DAY_MINUTES, zone=zone, zone_name=zone.key)
+    yield days, start, _DAY_MINUTES
     if end:
-        following = tuple(sorted((day + 1) % 7 for day in days))
-        yield Window(days=following, start=0, end=end, zone=zone, zone_name=zone.key)
+        yield tuple(sorted((day + 1) % 7 for day in days)), 0, end
 
 
 def _malformed(node: Node, report: Report, text: str, why: str, cure: str = f"write `{_EXAMPLE}`") -> None:
