@@ -14,7 +14,7 @@ import pytest
 from onpurpose.adapters.signing import KeyFile
 from onpurpose.adapters.sql.postgres import PostgresFollow, PostgresLedger, partitions, store
 from onpurpose.core.checkpoint import parse
-from onpurpose.core.record import LedgerError
+from onpurpose.core.record import LedgerError, link
 from tests.adapters.postgres_log import PostgresLog, record
 from tests.postgres import PostgresServer
 
@@ -27,6 +27,15 @@ def log(postgres_url: str, tmp_path: Path) -> PostgresLog:
 def wait_until_covered(ledger: PostgresLedger) -> None:
     while ledger.status()["uncovered"]:
         threading.Event().wait(0.005)
+
+
+def cut_connections(log: PostgresLog) -> None:
+    """End our connections on the server's side; returns when they are gone."""
+    with log.sql() as sql:
+        sql.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'onpurpose'"
+        )
 
 
 def test_threads_share_commits(log: PostgresLog) -> None:
@@ -179,15 +188,25 @@ def test_a_server_stopped_under_load_refuses_and_then_goes_on_by_itself(
 def test_a_connection_lost_in_peace_is_made_again_and_the_chain_goes_on(log: PostgresLog) -> None:
     with log.ledger() as ledger:
         first = ledger.append(record(1)).result(30)
-        with log.sql() as sql:
-            sql.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+        cut_connections(log)
+        second = ledger.append(record(2)).result(30)
+    assert (second.chain, second.seq) == (first.chain, first.seq + 1)
+    assert log.numbers() == [1, 2]
+    assert log.verify().findings == ()
+
+
+def test_a_commit_whose_answer_was_lost_is_not_written_again(log: PostgresLog) -> None:
+    with log.ledger() as ledger:
+        first = ledger.append(record(1)).result(30)
+        cut_connections(log)
+        with log.sql() as sql:  # what a commit that arrived before the connection was cut leaves behind
+            digest = link(first.hash, first.chain, 3, record(2).body)
+            sql.execute("INSERT INTO records SELECT chain, 3, day, %s, %s FROM records WHERE seq = 2",
+                        (digest, record(2).body))  # fmt: skip
         assert isinstance(ledger.append(record(2)).exception(30), LedgerError)
-        third = ledger.append(record(3)).result(30)
-    assert (third.chain, third.seq) == (first.chain, first.seq + 1)
-    assert log.numbers() == [1, 3]
+        second = ledger.append(record(3)).result(30)
+    assert second.chain != first.chain
+    assert log.numbers() == [1, 2, 3]
     assert log.verify().findings == ()
 
 
@@ -206,12 +225,7 @@ def test_a_group_that_arrived_unacknowledged_is_left_and_another_chain_begun(log
 def test_a_chain_that_another_session_may_still_write_is_left(log: PostgresLog) -> None:
     with log.ledger() as ledger, log.sql() as other:
         first = ledger.append(record(1)).result(30)
-        other.execute("SET application_name = 'former'")
-        with log.sql() as sql:
-            sql.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND application_name = 'onpurpose'"
-            )
+        cut_connections(log)
         other.execute("SELECT pg_advisory_lock(1869508725, id) FROM chains")
         assert isinstance(ledger.append(record(2)).exception(30), LedgerError)
         second = ledger.append(record(3)).result(30)
@@ -358,11 +372,7 @@ def test_following_goes_on_when_the_connection_was_lost(log: PostgresLog) -> Non
     log.write(3)
     with PostgresFollow(log.url) as follow:
         (chain,) = follow.chains()
-        with log.sql() as sql:
-            sql.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+        cut_connections(log)
         with pytest.raises(LedgerError, match="cannot be read"):
             follow.chains()
         assert len(follow.after(chain, 0, 100)) == 4

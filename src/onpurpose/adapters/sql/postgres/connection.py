@@ -15,8 +15,8 @@ from onpurpose.core.record import LedgerError
 # every other writer of the log.
 _WRITER = """
 SELECT set_config('statement_timeout', '30s', false),
-    set_config('lock_timeout', '3s', false),
-    set_config('idle_in_transaction_session_timeout', '10s', false),
+    set_config('lock_timeout', '2s', false),
+    set_config('idle_in_transaction_session_timeout', '5s', false),
     set_config('synchronous_commit',
         CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)
 """
@@ -90,3 +90,8 @@ def close(connection: Connection[TupleRow]) -> None:
     """Let go of a connection, whatever state it is in."""
     with suppress(psycopg.Error, OSError):
         connection.close()
+
+
+def lost(error: BaseException | None) -> bool:
+    """Whether an error says that the connection is gone, and nothing about what was asked of the server."""
+    return isinstance(error, psycopg.OperationalError) and (error.sqlstate is None or error.sqlstate.startswith("57P"))

@@ -20,7 +20,7 @@ from psycopg.rows import TupleRow
 from onpurpose.adapters.sql.anchor import read_anchor, write_anchor
 from onpurpose.adapters.sql.postgres import checkpoints, partitions, schema
 from onpurpose.adapters.sql.postgres.checkpoints import Chain, Signing
-from onpurpose.adapters.sql.postgres.connection import Address, close
+from onpurpose.adapters.sql.postgres.connection import Address, close, lost
 from onpurpose.core.checkpoint import Checkpoint, Signed
 from onpurpose.core.record import GENESIS, Head, LedgerError, Receipt, link
 from onpurpose.ports import Signer
@@ -81,6 +81,17 @@ class Store:
 
         Raises `LedgerError` when they are not known to be durable.
         """
+        kept = self._chain if self._connection is not None else None
+        try:
+            return self._write(bodies)
+        except LedgerError as error:
+            # A connection that stood idle may have been lost long ago. Where the chain still ends as we
+            # know it, nothing of these records arrived, and they can be written after all.
+            if kept is None or not lost(error.__cause__) or not self._found_again(kept):
+                raise
+        return self._write(bodies)
+
+    def _write(self, bodies: Sequence[bytes]) -> list[Receipt]:
         try:
             connection = self._open()
             today = _today()
@@ -141,6 +152,14 @@ class Store:
                 raise
             self._connection = connection
         return self._connection
+
+    def _found_again(self, kept: Chain) -> bool:
+        """Connect anew; whether our chain is as it was."""
+        try:
+            self._open()
+        except (psycopg.Error, OSError):
+            return False
+        return self._chain is kept
 
     def _set_up(self, connection: Connection[TupleRow]) -> None:
         if not schema.exists(connection):

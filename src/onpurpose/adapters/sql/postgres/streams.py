@@ -95,12 +95,11 @@ class Streams:
 
         From where a chain was left, or, the first time, from behind its number in `starts`.
         """
-        for name, head in sorted(checkpoint.heads.items()):
-            row = self._rows.get(name)
-            if row is not None:
-                stream = self._stream(row, (starts or {}).get(name))
-                while (found := stream.peek()) is not None and found[0] <= head.seq:
-                    yield name, stream.take()
+        known = [(self._rows[name], name, head) for name, head in checkpoint.heads.items() if name in self._rows]
+        for row, name, head in sorted(known, key=lambda one: one[0]):
+            stream = self._stream(row, (starts or {}).get(name))
+            while (found := stream.peek()) is not None and found[0] <= head.seq:
+                yield name, stream.take()
 
     def rest(self) -> Iterator[tuple[str, TupleRow]]:
         """Whatever was not read yet, of every chain that there is, named or not."""
