@@ -182,11 +182,12 @@ class Template:
         self.log = log
         log.write(10)
         log.write(10)
+        self._anchor = log.anchor.read_bytes()
         with log.sql() as sql:
             self._rows = {table: sql.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}
-            self._types = {table: sql.execute(f"SELECT * FROM {table} LIMIT 0").description for table in TABLES}
 
     def restore(self) -> None:
+        self.log.anchor.write_bytes(self._anchor)
         with self.log.sql() as sql:
             sql.execute("DROP FUNCTION IF EXISTS drop_it CASCADE")
             sql.execute("TRUNCATE chains, records, checkpoints RESTART IDENTITY")
