@@ -129,7 +129,7 @@ class Declared:
     """
 
     __slots__ = (
-        "_asks", "_denies", "_fields", "_fired", "_live_count", "_opinions", "_status", "elements", "if_live", "live",
+        "_asks", "_denies", "_fired", "_live_count", "_opinions", "_status", "elements", "fields", "if_live", "live",
         "policies", "purpose", "verdicts",
     )  # fmt: skip
 
@@ -145,7 +145,7 @@ class Declared:
         outcomes = [policy.outcome for _, policy in self.policies]
         self._denies = _bits(outcome is _DENY for outcome in outcomes)
         self._asks = _bits(outcome is _ASK for outcome in outcomes)
-        self._fields = tuple(fields([policy.match for _, policy in self.policies]))
+        self.fields = tuple(fields([policy.match for _, policy in self.policies]))
         self._fired = tuple(_fired(ref, policy) for ref, policy in self.policies)
         self._opinions: dict[Hashable, Opinion] = {}
         self.verdicts: dict[Hashable, tuple[ShadowVerdict, ...]] = {}
@@ -160,7 +160,7 @@ class Declared:
     def ask(self, call: Call, at: int) -> Asked:
         """What the policies answer of the call, `at` in microseconds UTC, and what it touches beyond the purpose."""
         sure = possible = (1 << len(self.policies)) - 1
-        for field in self._fields:
+        for field in self.fields:
             value = field.read(call, at)
             answers = field.known.get(value)
             surely, possibly = answers if answers is not None else field.learn(value)
@@ -233,7 +233,7 @@ class Declared:
         ref, policy = self.policies[number]
         bit = 1 << number
         unknown: list[Unknown] = []
-        for field in self._fields:
+        for field in self.fields:
             value = field.read(asked.call, asked.at)
             surely, possibly = field.learn(value)
             if possibly & ~surely & bit:
