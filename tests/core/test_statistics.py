@@ -211,16 +211,14 @@ def test_what_is_missing_is_said_with_numbers() -> None:
     assert found.missing == (
         "49 calls matched; at least 50 must have",
         "it was watched for 1.5 days; 3 days are needed",
-        "it would have denied 1 of 49 matched calls, which may mean up to 10.7 %; it must be under 5 %: "
-        + "that takes 110 matched calls at this count",
+        "it would have denied 1 of 49 matched calls, which may mean up to 10.7 %; it must be under 5 %: that takes 110 matched calls at this count",  # noqa: E501  a message
     )
 
 
 def test_fifty_calls_without_a_denial_do_not_show_that_few_are_denied() -> None:
     found = readiness(seen(matched=50), 3 * DAY)
     assert found.missing == (
-        "it would have denied 0 of 50 matched calls, which may mean up to 7.1 %; it must be under 5 %: "
-        + "that takes 73 matched calls at this count",
+        "it would have denied 0 of 50 matched calls, which may mean up to 7.1 %; it must be under 5 %: that takes 73 matched calls at this count",  # noqa: E501  a message
     )
     assert not readiness(seen(matched=72), 3 * DAY).ready
     assert readiness(seen(matched=73), 3 * DAY).ready

@@ -1,0 +1,133 @@
+"""Searching the feed with bounded work: the rarest condition leads, and a page ends where enough was looked at."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, select, union_all
+
+from onpurpose.adapters.sql.feed_tables import HOUR, MINUTE, SEARCHED, decision_policies, decisions, spans
+from onpurpose.core.feed import Search, kept
+
+CANDIDATES = (1_000, 10_000, 30_000)
+"""How many decisions that meet the leading condition are looked at, round by round, for one page."""
+
+_ABOVE_ALL = 1 << 62
+
+
+class _Lead(NamedTuple):
+    """A condition that an index answers in order of `n`: where it is asked, and as it is asked of a decision."""
+
+    table: FromClause
+    clauses: tuple[ColumnElement[bool], ...]
+    asked: ColumnElement[bool]
+
+
+def find(connection: Connection, search: Search, before: int | None, limit: int) -> tuple[list[Row[Any]], int | None]:
+    """The newest decisions of a search below `before`, at most `limit`, and where the next page begins.
+
+    Of the conditions, the one that fewest decisions meet leads: those that meet it are found by its
+    index, newest first, and asked the other conditions. After the last round of `CANDIDATES` the page
+    ends, however few it holds.
+    """
+    low, high = _range(connection, search)
+    high = high if before is None else min(high, before - 1)
+    leads, rest = _leads(search), _rest(search)
+    lead = _rarest(connection, leads, low, high)
+    rest += [other.asked for other in leads if other is not lead]
+    sizes = CANDIDATES if rest else (limit + 1,)
+    rows: list[Row[Any]] = []
+    for size in sizes:
+        candidates = _candidates(lead, low, high).limit(size)
+        rows += connection.execute(_matching(candidates, rest, limit + 1 - len(rows)))
+        if len(rows) > limit:
+            return rows[:limit], rows[limit - 1].n
+        lowest = _lowest(connection, candidates, size)
+        if lowest is None:
+            return rows, None
+        high = lowest - 1
+    return rows, high + 1
+
+
+def _candidates(lead: _Lead, low: int, high: int) -> Select[Any]:
+    number = lead.table.c.n
+    return select(number).where(*lead.clauses, number >= low, number <= high).order_by(number.desc())
+
+
+def _matching(candidates: Select[Any], rest: list[ColumnElement[bool]], limit: int) -> Select[Any]:
+    # `IS TRUE` keeps the planner from leading with another index than that of the candidates.
+    asked = [condition.is_(True) for condition in rest]
+    chosen = decisions.c.n.in_(select(candidates.subquery().c.n))
+    return select(decisions).where(chosen, *asked).order_by(decisions.c.n.desc()).limit(limit)
+
+
+def _lowest(connection: Connection, candidates: Select[Any], size: int) -> int | None:
+    """The lowest of the candidates; `None` where there were fewer than asked for, so that none are left."""
+    looked = candidates.subquery()
+    count, lowest = connection.execute(select(func.count(), func.min(looked.c.n)).select_from(looked)).one()
+    return lowest if count >= size else None
+
+
+def _rarest(connection: Connection, leads: list[_Lead], low: int, high: int) -> _Lead:
+    """The condition that fewest decisions meet, as far as they are counted; the first of equals."""
+    if len(leads) == 1:
+        return leads[0]
+    most = CANDIDATES[-1]
+    found = []
+    for place, lead in enumerate(leads):
+        some = _candidates(lead, low, high).limit(most).subquery()
+        count = connection.execute(select(func.count()).select_from(some)).scalar_one()
+        found.append((count, place, lead))
+        most = max(1, count)  # one that more meet need not be counted further
+    return min(found, key=lambda counted: counted[:2])[2]
+
+
+def _leads(search: Search) -> list[_Lead]:
+    here = decisions.c.workspace == search.workspace
+    leads = []
+    for name in SEARCHED:
+        value = getattr(search, name)
+        if value is not None:
+            condition = decisions.c[name] == (kept(value) if isinstance(value, str) else int(value))
+            leads.append(_Lead(decisions, (here, condition), condition))
+    if search.newly_blocked:
+        condition = decisions.c.newly_blocked.is_(True)
+        leads.append(_Lead(decisions, (here, condition), condition))
+    if search.policy is not None:
+        columns = decision_policies.c
+        clauses = (columns.workspace == search.workspace, columns.name == kept(search.policy))
+        there = select(columns.n).where(*clauses, columns.n == decisions.c.n).exists()
+        leads.append(_Lead(decision_policies, clauses, there))
+    return leads or [_Lead(decisions, (here,), here)]
+
+
+def _rest(search: Search) -> list[ColumnElement[bool]]:
+    rest = []
+    if search.since is not None:
+        rest.append(decisions.c.at >= min(search.since, _ABOVE_ALL))
+    if search.until is not None:
+        rest.append(decisions.c.at < min(search.until, _ABOVE_ALL))
+    if search.newly_blocked is False:
+        rest.append(decisions.c.newly_blocked.is_(False))
+    return rest
+
+
+def _range(connection: Connection, search: Search) -> tuple[int, int]:
+    """Between which numbers the decisions of the search's times lie: by whole hours, and minutes at both ends."""
+    if search.since is None and search.until is None:
+        return 1, _ABOVE_ALL
+    since = max(0, min(search.since or 0, _ABOVE_ALL))
+    until = _ABOVE_ALL if search.until is None else max(0, min(search.until, _ABOVE_ALL))
+    whole, end = -(-since // HOUR) * HOUR, until - until % HOUR
+    start = spans.c.start
+    hours = and_(spans.c.width == HOUR, start >= whole, start < end)
+    minutes = spans.c.width == MINUTE, start >= since - since % MINUTE, start < until
+    parts = [
+        select(func.min(spans.c.first).label("first"), func.max(spans.c.last).label("last")).where(
+            spans.c.workspace == search.workspace, *clauses
+        )
+        for clauses in ((hours,), (*minutes, start < whole), (*minutes, start >= end))
+    ]
+    found = union_all(*parts).subquery()
+    low, high = connection.execute(select(func.min(found.c.first), func.max(found.c.last))).one()
+    return (1, 0) if low is None else (low, high)
