@@ -148,7 +148,7 @@ idempotency = Table(
     metadata,
     Column("workspace", Text, primary_key=True),
     Column("key_hash", LargeBinary, primary_key=True),
-    Column("call_digest", Text, nullable=False),
+    Column("call_digest", LargeBinary, nullable=False),
     Column("answer", LargeBinary),
     Column("at", NUMBER, nullable=False, index=True),
     sqlite_strict=True,

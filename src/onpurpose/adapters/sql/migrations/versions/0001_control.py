@@ -129,7 +129,7 @@ def _create_tokens() -> None:
         "idempotency",
         sa.Column("workspace", sa.Text, primary_key=True),
         sa.Column("key_hash", sa.LargeBinary, primary_key=True),
-        sa.Column("call_digest", sa.Text, nullable=False),
+        sa.Column("call_digest", sa.LargeBinary, nullable=False),
         sa.Column("answer", sa.LargeBinary),
         sa.Column("at", _NUMBER, nullable=False),
         sqlite_strict=True,
