@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Row, Table, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from onpurpose.adapters.sql import feed_tables, schema
-from onpurpose.adapters.sql.feed_search import find
+from onpurpose.adapters.sql.feed_search import ABOVE_ALL, find
 from onpurpose.adapters.sql.feed_tables import (
     HOUR,
     IMMEDIATE,
@@ -103,9 +103,11 @@ class SqlFeed:
 
     def since(self, workspace: str, n: int, limit: int) -> list[Entry]:
         """A workspace's decisions above the number `n`, oldest first."""
-        query = select(decisions).where(decisions.c.workspace == workspace, decisions.c.n > n)
+        query = select(decisions).where(decisions.c.workspace == workspace, decisions.c.n > min(n, ABOVE_ALL))
         with reading(self._engine) as connection:
-            return [_entry(row) for row in connection.execute(query.order_by(decisions.c.n).limit(limit))]
+            return [
+                _entry(row) for row in connection.execute(query.order_by(decisions.c.n).limit(min(limit, ABOVE_ALL)))
+            ]
 
     def decision(self, workspace: str, decision_id: str) -> Entry | None:
         """One decision; `None` where the workspace has none of that id."""
@@ -120,9 +122,9 @@ class SqlFeed:
         """The newest records of a workspace that are no decisions, those below the number `before`."""
         query = select(events).where(events.c.workspace == workspace)
         if before is not None:
-            query = query.where(events.c.n < before)
+            query = query.where(events.c.n < min(before, ABOVE_ALL))
         with reading(self._engine) as connection:
-            rows = connection.execute(query.order_by(events.c.n.desc()).limit(limit)).all()
+            rows = connection.execute(query.order_by(events.c.n.desc()).limit(min(limit, ABOVE_ALL))).all()
         return [Event(**row._mapping) for row in rows]
 
 
@@ -169,9 +171,12 @@ def _insert(connection: Connection, table: Table, rows: Sequence[tuple[object, .
         return
     raw: Any = connection.connection.cursor()
     names = ", ".join(column.name for column in table.columns)
-    with raw, raw.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
+    try:
+        with raw, raw.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise StoreError(f"the feed cannot be written: {error}") from error
 
 
 def _decision_row(entry: Entry) -> tuple[object, ...]:
@@ -238,7 +243,7 @@ class SqliteFollow:
     """Follows the log in an SQLite file, which others write. Never writes; holds no view of it between two questions.
 
     A log that is not there yet has no chains. Raises `LedgerError` where it cannot be read. For one
-    thread at a time, whichever it is.
+    thread at a time, whichever it is. Close it before the log's writers, or their write-ahead log stays.
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -12,7 +12,8 @@ from onpurpose.core.feed import Search, kept
 CANDIDATES = (1_000, 10_000, 30_000)
 """How many decisions that meet the leading condition are looked at, round by round, for one page."""
 
-_ABOVE_ALL = 1 << 62
+ABOVE_ALL = 1 << 62
+"""Greater than every number and time in the feed; a greater one is as good."""
 
 
 class _Lead(NamedTuple):
@@ -31,7 +32,8 @@ def find(connection: Connection, search: Search, before: int | None, limit: int)
     ends, however few it holds.
     """
     low, high = _range(connection, search)
-    high = high if before is None else min(high, before - 1)
+    high = high if before is None else max(0, min(high, before - 1))
+    limit = min(limit, ABOVE_ALL)
     leads, rest = _leads(search), _rest(search)
     lead = _rarest(connection, leads, low, high)
     rest += [other.asked for other in leads if other is not lead]
@@ -104,9 +106,9 @@ def _leads(search: Search) -> list[_Lead]:
 def _rest(search: Search) -> list[ColumnElement[bool]]:
     rest = []
     if search.since is not None:
-        rest.append(decisions.c.at >= min(search.since, _ABOVE_ALL))
+        rest.append(decisions.c.at >= max(0, min(search.since, ABOVE_ALL)))
     if search.until is not None:
-        rest.append(decisions.c.at < min(search.until, _ABOVE_ALL))
+        rest.append(decisions.c.at < max(0, min(search.until, ABOVE_ALL)))
     if search.newly_blocked is False:
         rest.append(decisions.c.newly_blocked.is_(False))
     return rest
@@ -115,9 +117,9 @@ def _rest(search: Search) -> list[ColumnElement[bool]]:
 def _range(connection: Connection, search: Search) -> tuple[int, int]:
     """Between which numbers the decisions of the search's times lie: by whole hours, and minutes at both ends."""
     if search.since is None and search.until is None:
-        return 1, _ABOVE_ALL
-    since = max(0, min(search.since or 0, _ABOVE_ALL))
-    until = _ABOVE_ALL if search.until is None else max(0, min(search.until, _ABOVE_ALL))
+        return 1, ABOVE_ALL
+    since = max(0, min(search.since or 0, ABOVE_ALL))
+    until = ABOVE_ALL if search.until is None else max(0, min(search.until, ABOVE_ALL))
     whole, end = -(-since // HOUR) * HOUR, until - until % HOUR
     start = spans.c.start
     hours = and_(spans.c.width == HOUR, start >= whole, start < end)

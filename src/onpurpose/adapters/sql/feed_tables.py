@@ -44,6 +44,9 @@ IMMEDIATE = "onpurpose_immediate"
 MINUTE, HOUR = 60_000_000, 3_600_000_000
 """The widths of the spans that lead from times to numbers, in microseconds."""
 
+BUSY_SECONDS = 30.0
+"""How long a lock of the file is waited for."""
+
 _WAL = 1 << 26
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
 
@@ -231,7 +234,9 @@ def _open(path: Path) -> Engine:
     # What agents did is its owner's business, as the log is.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    engine = create_engine(f"sqlite+pysqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False})
+    engine = create_engine(
+        f"sqlite+pysqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+    )
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     try:
