@@ -35,7 +35,7 @@ class Library:
 
     `may_promote` says whether the author may change what decides; without it, what would do so raises
     `NotPermittedError`. A method returns once its note is durable in the log. It raises `ConflictError`
-    where somebody else was faster, and then nothing was changed; and `LedgerError` where everything was
+    where somebody else was faster, and then nothing was changed; and `UntoldError` where everything was
     changed, but is not told of in the log yet.
     """
 

@@ -9,7 +9,7 @@ from onpurpose.core.purpose import Purpose, PurposePolicy
 from onpurpose.core.revision import Contents, Kind
 from onpurpose.core.span import PolicyError, Problem, Span
 from onpurpose.lang.index import parse_index
-from onpurpose.lang.purposes import parse_purposes
+from onpurpose.lang.purposes import parse_purposes, write_purpose, write_purpose_policy
 from onpurpose.lang.read import parse
 from onpurpose.lang.settings import parse_settings
 
@@ -58,6 +58,19 @@ def _purpose_asks(kind: Kind, name: str, text: str) -> bool:
         message = f"the text's `{field}` is `{own}`, and it is written under the name `{name}`"
         raise _problem(one.span, "other-name", message, f"write `{field}: {name}`, or write it under `{own}`")
     return isinstance(one, Purpose) or not one.shadow_mode
+
+
+def from_fields(kind: Kind, name: str, fields: str) -> str:
+    """The text of a document whose fields are given as JSON: for purposes and their policies as one would write it.
+
+    JSON is YAML, so that of other kinds it is the text itself. Raises `PolicyError` with every problem.
+    """
+    if kind not in (Kind.PURPOSE, Kind.PURPOSE_POLICY):
+        return fields
+    one, *others = parse_purposes(fields, name)
+    if others:
+        return fields
+    return write_purpose(one) if isinstance(one, Purpose) else write_purpose_policy(one)
 
 
 def check_index(contents: Contents, text: str) -> None:

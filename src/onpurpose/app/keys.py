@@ -49,7 +49,7 @@ class Keyring:
     """Makes and revokes keys, users and workspaces. A method returns once its note is durable in the log.
 
     It raises `MissingError` for what the workspace has not, `ConflictError` for what is there already, and
-    `LedgerError` where the change was made, but is not told of in the log yet.
+    `UntoldError` where the change was made, but is not told of in the log yet.
     """
 
     def __init__(self, access: Access, post: Post, *, clock: Clock, new_id: Callable[[int], str]) -> None:

@@ -21,11 +21,15 @@ PATIENCE_SECONDS = 10.0
 _BATCH = 500
 
 
+class UntoldError(LedgerError):
+    """A change was made, and stands; its note is not durable in the log yet, and will be written later."""
+
+
 def drain(outbox: Outbox, ledger: Ledger, *, patience: float = PATIENCE_SECONDS) -> int:
     """Write every unsent note to the log and wait until it is durable there; how many.
 
     A note may come twice where a process dies between the two: they share their `id`. Raises
-    `LedgerError` where one did not become durable; those that did are forgotten by the outbox, the
+    `UntoldError` where one did not become durable; those that did are forgotten by the outbox, the
     others are written the next time.
     """
     count = 0
@@ -36,7 +40,7 @@ def drain(outbox: Outbox, ledger: Ledger, *, patience: float = PATIENCE_SECONDS)
             outbox.sent(durable)
             count += len(durable)
         if failure is not None:
-            raise LedgerError(f"a change was made, but is not told of in the log yet: {failure}") from failure
+            raise UntoldError(f"a change was made, but is not told of in the log yet: {failure}") from failure
     return count
 
 
@@ -83,7 +87,7 @@ class Post:
     def drain(self) -> int:
         """Write what is unsent, as at the start of a process, where another may have died before it could; how many."""
         if not self._lock.acquire(timeout=self._patience):
-            raise LedgerError("a change was made, but is not told of in the log yet: others wait for the log")
+            raise UntoldError("a change was made, but is not told of in the log yet: others wait for the log")
         try:
             return drain(self._outbox, self._ledger, patience=self._patience)
         finally:
@@ -92,7 +96,7 @@ class Post:
     def deliver(self) -> None:
         """Return once the notes of a change that was just made are durable, and the change is taken up here.
 
-        Raises `LedgerError` where they are not; the change stands all the same, and is told of later.
+        Raises `UntoldError` where they are not; the change stands all the same, and is told of later.
         """
         try:
             self.drain()

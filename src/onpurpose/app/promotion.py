@@ -18,7 +18,7 @@ from onpurpose.app.notes import document
 from onpurpose.app.shadow import Rollups, ShadowReport, report
 from onpurpose.app.shelf import Shelf, word
 from onpurpose.core.errors import OnPurposeError
-from onpurpose.core.feed import Judged
+from onpurpose.core.feed import Bucket, Cell, Judged
 from onpurpose.core.purpose import PurposePolicy
 from onpurpose.core.revision import Change, ConflictError, Kind, Revision, Standing
 from onpurpose.core.statistics import MOST_DENIED, Rate, wilson
@@ -93,13 +93,24 @@ class Promotions:
         since: int | None = None,
         until: int | None = None,
     ) -> ShadowReport:
-        """The numbers of a revision, the one in shadow unless another is named. `MissingError` without one."""
+        """The numbers of a revision, the one in shadow unless one is named. Raises `MissingError`, `ConflictError`."""
+        judged = self._judged(workspace, kind, name, revision)
+        return report(self._rollups, judged, dimension=dimension, since=since, until=until)
+
+    def hours(self, judged: Judged, dimension: str, since: int | None, until: int | None) -> tuple[Cell, ...]:
+        """What was counted of a revision in each hour that begins in the window (microseconds UTC)."""
+        return tuple(self._rollups.series(judged, Bucket.HOUR, dimension, since, until))
+
+    def totals(self, workspace: str, kind: Kind, name: str, revision: int | None = None) -> list[Cell]:
+        """What was counted of each agent, group and capability; of the revision in shadow unless one is named."""
+        return self._rollups.totals(self._judged(workspace, kind, name, revision))
+
+    def _judged(self, workspace: str, kind: Kind, name: str, revision: int | None) -> Judged:
         if revision is None:
             revision = self._in_shadow(workspace, Candidate(kind=kind, name=name)).shadow or 0
         else:
             self._shelf.revision(workspace, kind, name, revision)
-        judged = Judged(workspace=workspace, kind=str(kind), name=name, revision=revision)
-        return report(self._rollups, judged, dimension=dimension, since=since, until=until)
+        return Judged(workspace=workspace, kind=str(kind), name=name, revision=revision)
 
     def promote(
         self,

@@ -420,9 +420,10 @@ class KeySet(Wire):
 
 
 class ExportQuery(Wire):
-    """Which records: those behind the position `after`."""
+    """Which records: those behind the position `after`; of all workspaces with `whole`, for the operator's alone."""
 
     after: Time | None = None
+    whole: bool = False
 
 
 class AuditFinding(Wire):

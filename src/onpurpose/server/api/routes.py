@@ -1,0 +1,32 @@
+"""The routes of all JSON resources: each operation of the table, and what does it."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from onpurpose.app.control import Control
+from onpurpose.ports import Clock
+from onpurpose.server.api import audit, decisions, documents, keys, promotions, tokens, users, workspaces
+from onpurpose.server.api.audit import Log
+from onpurpose.server.api.decisions import Past
+from onpurpose.server.api.serving import Use, route
+from onpurpose.server.api.table import TABLE
+from onpurpose.server.api.tokens import Tokens
+
+
+def routes(control: Control, *, past: Past, tokens_of: Tokens, log: Log, clock: Clock) -> list[Route]:
+    """A route for every operation of the table.
+
+    A request's key is found in its scope (`identity.STATE`), where whoever authenticates has put it.
+    """
+    uses: dict[str, Use] = {
+        **documents.uses(control),
+        **promotions.uses(control),
+        **decisions.uses(past),
+        **tokens.uses(tokens_of, control.post.deliver),
+        **audit.uses(log),
+        **keys.uses(control.keyring, clock),
+        **users.uses(control.keyring),
+        **workspaces.uses(control.keyring, clock),
+    }
+    return [route(operation, uses[operation.name]) for operation in TABLE]

@@ -1,0 +1,30 @@
+"""One service of all resources, and a workspace of its own for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.server.api.house import House, Tenant, opened
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with opened(tmp_path_factory.mktemp("house")) as house:
+        yield house
+
+
+@pytest.fixture
+def tenant(house: House) -> Iterator[Tenant]:
+    tenant = house.tenant()
+    yield tenant
+    tenant.close()
+
+
+@pytest.fixture
+def stranger(house: House) -> Iterator[Tenant]:
+    """Another workspace."""
+    tenant = house.tenant()
+    yield tenant
+    tenant.close()

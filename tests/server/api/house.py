@@ -1,0 +1,170 @@
+"""A service of all resources that runs, and workspaces of their own for each test."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import orjson
+
+from onpurpose.adapters.clock import Ids, SystemClock
+from onpurpose.adapters.memory_store import MemoryAccess, MemoryDocuments
+from onpurpose.adapters.signing import KeyFile, read_public_key, verify_signature
+from onpurpose.adapters.sql import SqliteArchive, SqliteLedger
+from onpurpose.adapters.sql.feed import SqlFeed, SqliteFollow, open_feed
+from onpurpose.adapters.tokens import JwtFormat
+from onpurpose.adapters.vault import AesVault
+from onpurpose.app import audit
+from onpurpose.app.control import Control, control
+from onpurpose.app.projection import Projector
+from onpurpose.app.tokens import Tokens
+from onpurpose.core.access import Scope
+from onpurpose.core.feed import Judged
+from onpurpose.core.record import Record
+from onpurpose.core.statistics import Counts
+from onpurpose.server.api.audit import Log
+from onpurpose.server.api.decisions import Past
+from onpurpose.server.api.routes import routes
+from onpurpose.server.api.table import TABLE
+from onpurpose.server.identity import Authority
+from tests.app.keys import MemorySigningKeys
+from tests.app.world import Rolled
+from tests.server.serving import Served, services, serving
+
+EVERYBODY = ("reader", "writer", "promoter", "evaluator", "admin")
+_SCOPES = {
+    "reader": [Scope.READ],
+    "writer": [Scope.READ, Scope.POLICY_WRITE],
+    "promoter": [Scope.READ, Scope.POLICY_WRITE, Scope.POLICY_PROMOTE],
+    "evaluator": [Scope.EVALUATE],
+    "admin": [Scope.ADMIN],
+}
+
+
+@dataclass
+class House:
+    """A store in memory, a log and a feed in files, and a service on them."""
+
+    control: Control
+    ledger: SqliteLedger
+    feed: SqlFeed
+    projector: Projector
+    rolled: Rolled
+    tokens: Tokens
+    log: Log
+    authority: Authority
+    served: Served = field(init=False)
+    numbers: Any = field(default_factory=lambda: count(1))
+
+    def tenant(self) -> Tenant:
+        """A new workspace."""
+        name = f"tenant{next(self.numbers)}"
+        self.control.keyring.create_workspace(name, "", by="tests")
+        return Tenant(self, name)
+
+    def client(self, secret: str) -> httpx2.Client:
+        return httpx2.Client(
+            base_url=self.served.url, headers={"Authorization": f"Bearer {secret}"}, trust_env=False, timeout=30
+        )
+
+    def record(self, workspace: str, decision_id: str, **fields: Any) -> None:
+        """A decision comes to the log and to the feed."""
+        body = {
+            "v": 1, "kind": "decision", "id": decision_id, "at": 1, "workspace": workspace, "agent_id": "bot",
+            "capability": "files.read", "outcome": "allow", "digest": None,
+            "reasons": [{"code": "rule_matched", "outcome": "allow", "message": "", "rule": {"at": "p:1"}}],
+            "policies": [],
+        }  # fmt: skip
+        self.ledger.append(Record("decision", orjson.dumps(body | fields))).result(30)
+        while self.projector.step():
+            pass
+
+
+class Tenant:
+    """A workspace and clients of its keys, by who has them."""
+
+    def __init__(self, house: House, workspace: str) -> None:
+        self.house = house
+        self.workspace = workspace
+        self.keys = {
+            who: house.control.keyring.create_key(workspace, who, scopes, by="tests") for who, scopes in _SCOPES.items()
+        }
+        self._clients = {who: house.client(made.secret) for who, made in self.keys.items()}
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+
+    def ask(self, who: str, method: str, path: str, **given: Any) -> httpx2.Response:
+        return self._clients[who].request(method, path, **given)
+
+    def get(self, path: str, who: str = "reader", **given: Any) -> Any:
+        return good(self.ask(who, "GET", path, **given)).json()
+
+    def put(self, path: str, text: str, who: str = "promoter", **given: Any) -> Any:
+        return good(self.ask(who, "PUT", path, json={"text": text, **given})).json()
+
+    def post(self, path: str, who: str = "promoter", **body: Any) -> Any:
+        return good(self.ask(who, "POST", path, json=body)).json()
+
+    def watch(self, kind: str, name: str, revision: int = 1, **counts: int) -> None:
+        """The revision was seen on many calls, without a denial unless given."""
+        judged = Judged(workspace=self.workspace, kind=kind, name=name, revision=revision)
+        self.house.rolled.watch(judged, Counts(**({"qualified": 1000, "matched": 1000} | counts)))
+
+
+def good(response: httpx2.Response) -> httpx2.Response:
+    """The response, which did what was asked."""
+    assert response.is_success, response.text
+    return response
+
+
+def problem(response: httpx2.Response, status: int) -> dict[str, Any]:
+    """The problem document that a refusal is."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    told: dict[str, Any] = response.json()
+    assert told["status"] == status
+    assert told["type"].startswith("urn:onpurpose:problem:")
+    return told
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[House]:
+    path = folder / "onpurpose.db"
+    documents, rolled, authority = MemoryDocuments(), Rolled(), Authority()
+    access = MemoryAccess(documents)
+    ids = Ids()
+    with contextlib.ExitStack() as stack:
+        ledger = stack.enter_context(SqliteLedger(path, signer=KeyFile(f"{path}.key", f"{path}.pub")))
+        feed = stack.enter_context(contextlib.closing(open_feed(f"{path}.feed")))
+        follow = stack.enter_context(contextlib.closing(SqliteFollow(path)))
+        clock = SystemClock()
+        uses = control(
+            documents, documents, access, rolled, ledger, clock=clock, new_id=ids.new,
+            delivered=lambda: authority.replace(access.keys()),
+        )  # fmt: skip
+        tokens = Tokens(
+            "https://gate.example", MemorySigningKeys(), AesVault("a secret of at least thirty-two characters"),
+            JwtFormat(), clock=clock, new_id=ids.new,
+        )  # fmt: skip
+        tokens.start()
+        log = Log(
+            lambda: SqliteArchive(path),
+            lambda: audit.verify(
+                lambda: SqliteArchive(path),
+                public_key=read_public_key(f"{path}.pub"),
+                verify_signature=verify_signature,
+            ),
+        )
+        house = House(uses, ledger, feed, Projector(follow, feed), rolled, tokens, log, authority)
+        past = Past(decisions=feed, log=follow)
+        made = routes(uses, past=past, tokens_of=tokens, log=log, clock=clock)
+        parts = services(authority=authority, clock=clock, routes=made, operations=TABLE)
+        house.served = stack.enter_context(serving(parts))
+        yield house
