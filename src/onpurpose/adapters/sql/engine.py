@@ -27,6 +27,7 @@ MIGRATION_SECONDS = 60
 """How long a process waits for another that is bringing the database up."""
 
 _MIGRATION_LOCK = 0x6F6E7075_0001
+_START_LOCK = 0x6F6E7075_0002
 _POOL = {"pool_size": 5, "max_overflow": 10, "pool_timeout": STATEMENT_SECONDS, "pool_use_lifo": True}
 
 # The log's own keeper moves pages into the file long before; this is for a file without a log being written.
@@ -55,7 +56,7 @@ class Store:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the database, and may not change it. Raises `StoreError`."""
+        """A transaction that sees one state of the database throughout, to read it. Raises `StoreError`."""
         with told(self.name), self._reader.begin() as connection:
             yield connection
 
@@ -67,6 +68,16 @@ class Store:
         """
         with told(self.name), self.engine.begin() as connection:
             yield connection
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """While the block runs, no other process that asks for the same runs one. In SQLite there is no other."""
+        if not self.is_postgres:
+            yield
+            return
+        with told(self.name), self.engine.connect() as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_START_LOCK})")
+            yield
 
     def close(self) -> None:
         """Close the connections. May be called twice."""

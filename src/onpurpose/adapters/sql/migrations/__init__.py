@@ -20,10 +20,14 @@ VERSION_TABLE = "schema_version"
 _RUNNING = threading.Lock()
 
 
+def versions() -> list[str]:
+    """Every version that this code knows, the newest first."""
+    return [found.revision for found in ScriptDirectory.from_config(_config()).walk_revisions()]
+
+
 def is_current(connection: Connection) -> bool:
     """Whether the database has the newest version. Raises `StoreError` where it has one that is unknown here."""
-    script = ScriptDirectory.from_config(_config())
-    known = [found.revision for found in script.walk_revisions()]
+    known = versions()
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     strange = [version for version in context.get_current_heads() if version not in known]
     if strange:
@@ -34,12 +38,12 @@ def is_current(connection: Connection) -> bool:
     return context.get_current_heads() == (known[0],)
 
 
-def upgrade(connection: Connection) -> None:
-    """Bring the database to the newest version, in the transaction that the connection is in."""
+def upgrade(connection: Connection, version: str = "head") -> None:
+    """Bring the database to a version, the newest unless another is named, in the connection's transaction."""
     config = _config()
     config.attributes.update(connection=connection, version_table=VERSION_TABLE)
     with _RUNNING:
-        command.upgrade(config, "head")
+        command.upgrade(config, version)
 
 
 def _config() -> Config:
