@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import psycopg
 import pytest
 
 from onpurpose.adapters.signing import KeyFile
-from onpurpose.adapters.sql.postgres import PostgresFollow, PostgresLedger, partitions, store
+from onpurpose.adapters.sql.engine import open_store
+from onpurpose.adapters.sql.postgres import PostgresFollow, PostgresLedger, partitions, schema, store
 from onpurpose.core.checkpoint import parse
-from onpurpose.core.record import LedgerError, link
+from onpurpose.core.record import MAX_BODY, LedgerError, Record, link
 from tests.adapters.postgres_log import PostgresLog, record
 from tests.postgres import PostgresServer
 
@@ -334,6 +336,38 @@ def test_a_partition_that_was_dropped_is_made_again(log: PostgresLog) -> None:
             sql.execute(f"DROP TABLE {partitions.name_of(store._today())}")
         assert isinstance(ledger.append(record(2)).exception(30), LedgerError)
         assert ledger.append(record(3)).result(30).seq == 2
+
+
+def test_what_the_server_refuses_is_told_and_the_next_record_is_written(log: PostgresLog) -> None:
+    refusing = "BEGIN RAISE EXCEPTION 'not today: %', repeat('x', 9000); END"
+    with log.sql() as sql, log.ledger() as ledger:
+        schema.create(sql)
+        sql.execute(f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $${refusing}$$")
+        for seq in (2, 3):  # within the transaction that begins a chain, and without one
+            sql.execute("CREATE TRIGGER refuse BEFORE INSERT ON records FOR EACH ROW EXECUTE FUNCTION refuse()")
+            error = ledger.append(record(1)).exception(30)
+            assert isinstance(error, LedgerError)
+            assert "not today" in str(error)
+            sql.execute("DROP TRIGGER refuse ON records")
+            assert ledger.append(record(2)).result(30).seq == seq
+    assert log.numbers() == [2, 2]
+    assert log.verify().findings == ()
+
+
+def test_a_large_record_is_written_whole(log: PostgresLog) -> None:
+    body = b'"' + b"x" * (MAX_BODY - 2) + b'"'
+    with log.ledger() as ledger:
+        ledger.append(record(1)).result(30)
+        ledger.append(Record("decision", body)).result(60)
+    assert log.records()[-1].body == body
+    assert log.verify().ok
+
+
+def test_the_log_has_its_tables_from_the_migrations_or_makes_them(log: PostgresLog, postgres_url: str) -> None:
+    log.write(1)
+    with closing(open_store(postgres_url)):
+        log.write(2)
+    assert log.numbers() == [0, 0, 1]
 
 
 def test_a_url_that_cannot_be_read_is_refused_without_its_password() -> None:

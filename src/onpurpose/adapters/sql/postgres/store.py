@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import secrets
-import struct
 import time
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -21,16 +20,10 @@ from onpurpose.adapters.sql.anchor import read_anchor, write_anchor
 from onpurpose.adapters.sql.postgres import checkpoints, partitions, schema
 from onpurpose.adapters.sql.postgres.checkpoints import Chain, Signing
 from onpurpose.adapters.sql.postgres.connection import Address, close, lost
+from onpurpose.adapters.sql.postgres.copying import Row, copy
 from onpurpose.core.checkpoint import Checkpoint, Signed
 from onpurpose.core.record import GENESIS, Head, LedgerError, Receipt, link
 from onpurpose.ports import Signer
-
-_COPY = "COPY records (chain, seq, day, hash, body) FROM STDIN (FORMAT BINARY)"
-_COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_COPY_END = b"\xff\xff"
-# Five fields, each behind its length: the chain's id, the number, days since 2000-01-01, the hash, the body.
-_ROW = struct.Struct("!hiiiqiii32si")
-_EPOCH = date(2000, 1, 1)
 
 _FOUND = """
 SELECT covered, ended, seq, hash FROM chains CROSS JOIN LATERAL (
@@ -103,7 +96,7 @@ class Store:
             day = max(chain.day, today)
             self._make_days(connection, day)
             draft, receipts, rows = _draft(chain, bodies, day)
-            _copy(connection, rows)
+            copy(connection, chain.row, day, rows)
         except (psycopg.Error, OSError) as error:
             self.disconnect()
             raise self._address.describe("written", error) from error
@@ -226,7 +219,7 @@ class Store:
             connection.execute("SELECT pg_advisory_lock(%s, %s)", (schema.LOCKS, row))
             opening = _opened(newest[1].n if newest else 0)
             draft, receipts, rows = _draft(Chain(name, 0, GENESIS, row, today), [opening, *bodies], today)
-            _copy(connection, rows)
+            copy(connection, row, today, rows)
             checkpoint = self._signing.sign(connection, draft, 0, last=False)
         self.chains += 1
         self._advance(draft, len(receipts))
@@ -269,24 +262,16 @@ class Store:
             raise LedgerError(f"the anchor `{self._anchor}` cannot be written: {error}") from error
 
 
-def _draft(chain: Chain, bodies: Sequence[bytes], day: date) -> tuple[Chain, list[Receipt], bytes]:
-    """The chain's new head, to be kept once the records are committed; their receipts; what `COPY` reads."""
-    name, seq, last, row = chain.chain, chain.seq, chain.hash, chain.row
-    days = (day - _EPOCH).days
-    receipts, parts = [], [_COPY_HEAD]
+def _draft(chain: Chain, bodies: Sequence[bytes], day: date) -> tuple[Chain, list[Receipt], list[Row]]:
+    """The chain's new head, to be kept once the records are committed; their receipts; their rows."""
+    name, seq, last = chain.chain, chain.seq, chain.hash
+    receipts, rows = [], []
     for body in bodies:
         seq += 1
         last = link(last, name, seq, body)
         receipts.append(Receipt(name, seq, last))
-        parts.append(_ROW.pack(5, 4, row, 8, seq, 4, days, 32, last, len(body)))
-        parts.append(body)
-    parts.append(_COPY_END)
-    return Chain(name, seq, last, row, day), receipts, b"".join(parts)
-
-
-def _copy(connection: Connection[TupleRow], rows: bytes) -> None:
-    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-        copy.write(rows)
+        rows.append((seq, last, body))
+    return Chain(name, seq, last, chain.row, day), receipts, rows
 
 
 def _inserted(row: TupleRow | None) -> int:
