@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -69,40 +69,50 @@ class Names:
     def __init__(self, known: Callable[[Judged], Iterable[str]], *, most: int = MAX_NAMES) -> None:
         self._known = known
         self._most = most
-        self._kept: dict[Judged, dict[str, set[str]]] = {}
+        self._kept: dict[Judged, dict[str, dict[str, str]]] = {}
         self._size = 0
 
-    def dimension(self, judged: Judged, what: str, name: str) -> str:
-        """The dimension (`agent:X`, or `other:agent`) of a name; `what` is agent, group or capability."""
-        names = self._names(judged)[what]
-        dimension = f"{what}:{kept(name)}"
-        if dimension in names:
-            return dimension
-        if len(names) >= self._most:
-            return f"{OTHER}:{what}"
-        names.add(dimension)
-        self._size += 1
-        return dimension
+    def dimensions(self, judged: Judged, judgement: Judgement) -> Iterator[str]:
+        """The dimensions that a call counts in: `all`, and its agent's, its capability's and its groups'."""
+        apart = self._kept.get(judged) or self._recall(judged)
+        yield ALL
+        yield apart["agent"].get(judgement.agent_id) or self._admit(apart, "agent", judgement.agent_id)
+        yield apart["capability"].get(judgement.capability) or self._admit(apart, "capability", judgement.capability)
+        groups = judgement.groups
+        if groups:
+            known = apart["group"]
+            found = {known.get(group) or self._admit(apart, "group", group) for group in groups[:MAX_GROUPS]}
+            if len(groups) > MAX_GROUPS:
+                found.add(f"{OTHER}:group")
+            yield from found
 
     def forget(self) -> None:
         """Ask anew from now on: what was admitted may not have been kept."""
         self._kept.clear()
         self._size = 0
 
-    def _names(self, judged: Judged) -> dict[str, set[str]]:
-        found = self._kept.get(judged)
-        if found is None:
-            found = {"agent": set(), "group": set(), "capability": set()}
-            for dimension in self._known(judged):
-                names = found.get(dimension.partition(":")[0])
-                if names is not None:
-                    names.add(dimension)
-                    self._size += 1
-            while self._kept and self._size > _REMEMBERED:
-                oldest = next(iter(self._kept))
-                self._size -= sum(map(len, self._kept.pop(oldest).values()))
-            self._kept[judged] = found
-        return found
+    def _admit(self, apart: dict[str, dict[str, str]], what: str, name: str) -> str:
+        names, name = apart[what], kept(name)
+        if name in names:
+            return names[name]
+        if len(names) >= self._most:
+            return f"{OTHER}:{what}"
+        names[name] = f"{what}:{name}"
+        self._size += 1
+        return names[name]
+
+    def _recall(self, judged: Judged) -> dict[str, dict[str, str]]:
+        apart: dict[str, dict[str, str]] = {"agent": {}, "group": {}, "capability": {}}
+        for dimension in self._known(judged):
+            what, _, name = dimension.partition(":")
+            if what in apart:
+                apart[what][name] = dimension
+                self._size += 1
+        while self._kept and self._size > _REMEMBERED:
+            oldest = next(iter(self._kept))
+            self._size -= sum(map(len, self._kept.pop(oldest).values()))
+        self._kept[judged] = apart
+        return apart
 
 
 # A cell while it is counted: these, the earliest and latest time, then the bins of confidence.
@@ -111,6 +121,8 @@ _FIELDS = (
     "uncertain",
 )  # fmt: skip
 _FIRST, _LAST, _BINS = len(_FIELDS), len(_FIELDS) + 1, len(_FIELDS) + 2
+_PLACE = {name: place for place, name in enumerate(_FIELDS)}
+_EMPTY = [0] * (_BINS + BINS)
 
 
 class Tally:
@@ -118,75 +130,69 @@ class Tally:
 
     def __init__(self, names: Names) -> None:
         self._names = names
-        self._hours: dict[tuple[Judged, int, str], list[int]] = {}
+        self._hours: dict[tuple[Judged, int], dict[str, list[int]]] = {}
 
     def add(self, judgement: Judgement) -> None:
         """Count one call."""
-        hour = judgement.at - judgement.at % WIDTHS[Bucket.HOUR]
+        at = judgement.at
+        hour = at - at % WIDTHS[Bucket.HOUR]
         for verdict in judgement.verdicts:
             judged = Judged(
                 workspace=judgement.workspace, kind=verdict.kind, name=kept(verdict.name), revision=verdict.revision
             )
-            counted = _indices(verdict, judgement.confidence)
-            for dimension in self._dimensions(judged, judgement):
-                cell = self._hours.get((judged, hour, dimension))
+            cells = self._hours.setdefault((judged, hour), {})
+            places = _places(verdict, judgement.confidence)
+            for dimension in self._names.dimensions(judged, judgement):
+                cell = cells.get(dimension)
                 if cell is None:
-                    cell = [0] * (_BINS + BINS)
-                    cell[_FIRST] = cell[_LAST] = judgement.at
-                    self._hours[judged, hour, dimension] = cell
-                cell[_FIRST] = min(cell[_FIRST], judgement.at)
-                cell[_LAST] = max(cell[_LAST], judgement.at)
-                for index in counted:
-                    cell[index] += 1
+                    cell = cells[dimension] = _EMPTY.copy()
+                    cell[_FIRST] = cell[_LAST] = at
+                elif at > cell[_LAST]:
+                    cell[_LAST] = at
+                elif at < cell[_FIRST]:
+                    cell[_FIRST] = at
+                for place in places:
+                    cell[place] += 1
 
     def cells(self) -> list[Cell]:
         """What was counted, per hour, per day and in total; in one order whatever came first."""
-        sums: dict[tuple[Judged, Bucket, int, str], list[int]] = {}
-        for (judged, hour, dimension), cell in self._hours.items():
-            sums[judged, Bucket.HOUR, hour, dimension] = cell
-            _merge(sums, (judged, Bucket.DAY, hour - hour % WIDTHS[Bucket.DAY], dimension), cell)
-            _merge(sums, (judged, Bucket.TOTAL, 0, dimension), cell)
+        sums: dict[_Key, list[int]] = {}
+        for (judged, hour), cells in self._hours.items():
+            day = hour - hour % WIDTHS[Bucket.DAY]
+            for dimension, cell in cells.items():
+                sums[judged, Bucket.HOUR, hour, dimension] = cell
+                _merge(sums, (judged, Bucket.DAY, day, dimension), cell)
+                _merge(sums, (judged, Bucket.TOTAL, 0, dimension), cell)
         return [_cell(key, sums[key]) for key in sorted(sums)]
 
-    def _dimensions(self, judged: Judged, judgement: Judgement) -> Iterator[str]:
-        yield ALL
-        yield self._names.dimension(judged, "agent", judgement.agent_id)
-        yield self._names.dimension(judged, "capability", judgement.capability)
-        groups = judgement.groups
-        if groups:
-            found = {self._names.dimension(judged, "group", group) for group in groups[:MAX_GROUPS]}
-            if len(groups) > MAX_GROUPS:
-                found.add(f"{OTHER}:group")
-            yield from found
+
+_Key: TypeAlias = tuple[Judged, Bucket, int, str]
 
 
-def _indices(verdict: Verdict, confidence: float | None) -> list[int]:
-    """Which fields of a cell one verdict adds one to."""
-    field = _FIELDS.index
-    counted = [field("qualified")]
+def _places(verdict: Verdict, confidence: float | None) -> list[int]:
+    """Where in a cell one verdict adds one."""
+    places = [_PLACE["qualified"]]
     if verdict.newly_blocked:
-        counted.append(field("newly_blocked"))
+        places.append(_PLACE["newly_blocked"])
         if verdict.unmatched:
-            counted.append(field("unmatched"))
+            places.append(_PLACE["unmatched"])
     if verdict.matched is None:
-        counted.append(field("unknown"))
+        places.append(_PLACE["unknown"])
     if not verdict.matched:
-        return counted
-    counted.append(field("matched"))
+        return places
+    places.append(_PLACE["matched"])
     if verdict.would == "deny":
-        counted.append(field("would_deny"))
+        places.append(_PLACE["would_deny"])
     elif verdict.would == "require_approval":
-        counted.append(field("would_ask"))
+        places.append(_PLACE["would_ask"])
     if confidence is not None and math.isfinite(confidence):
-        counted += [field("classified"), _BINS + bin_of(confidence)]
+        places += [_PLACE["classified"], _BINS + bin_of(confidence)]
         if confidence < CERTAIN:
-            counted.append(field("uncertain"))
-    return counted
+            places.append(_PLACE["uncertain"])
+    return places
 
 
-def _merge(
-    sums: dict[tuple[Judged, Bucket, int, str], list[int]], key: tuple[Judged, Bucket, int, str], cell: list[int]
-) -> None:
+def _merge(sums: dict[_Key, list[int]], key: _Key, cell: list[int]) -> None:
     held = sums.get(key)
     if held is None:
         sums[key] = cell.copy()
@@ -196,7 +202,7 @@ def _merge(
     held[_FIRST], held[_LAST] = first, last
 
 
-def _cell(key: tuple[Judged, Bucket, int, str], cell: list[int]) -> Cell:
+def _cell(key: _Key, cell: list[int]) -> Cell:
     judged, bucket, start, dimension = key
     named = dict(zip(_FIELDS, cell, strict=False))
     return Cell(
