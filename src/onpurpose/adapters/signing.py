@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import secrets
 import stat
@@ -81,6 +83,38 @@ class KeyFile:
         if read_public_key(self._public_path) != public:
             raise LedgerError(f"the signing key `{self._path}` is not the one of `{self._public_path}`")
         return public
+
+
+class SecretKey:
+    """A signer whose private key is derived from a secret: what several processes share without a file of their own.
+
+    Nothing is imported before the key is first needed.
+    """
+
+    def __init__(self, secret: str) -> None:
+        seed = hmac.new(secret.encode("utf-8", "surrogatepass"), b"onpurpose.log.1", hashlib.sha256).digest()
+        self._seed = seed
+        self._lock = threading.Lock()
+        self._key: Ed25519PrivateKey | None = None
+
+    @property
+    def public_key(self) -> bytes:
+        """The raw public key, 32 bytes."""
+        return self._load().public_key().public_bytes_raw()
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature over the message, 64 bytes."""
+        return self._load().sign(message)
+
+    def _load(self) -> Ed25519PrivateKey:
+        with self._lock:
+            if self._key is None:
+                from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415  slow to import
+                    Ed25519PrivateKey,
+                )
+
+                self._key = Ed25519PrivateKey.from_private_bytes(self._seed)
+            return self._key
 
 
 def read_public_key(path: str | Path) -> bytes:

@@ -24,6 +24,7 @@ VERBS = {
     "replay": ("replay", "replay", "Decide recorded calls again, and count the outcomes."),
     "suggest": ("suggest", "suggest", "Write a starter policy from recorded calls."),
     "audit": ("audit", "audit", "Verify, export and follow the audit log."),
+    "serve": ("serve", "serve", "Serve decisions over HTTP: purposes, shadow mode, tokens, one log."),
 }
 """Each verb: its module, its command there, and its line of help. A module is imported when its verb is used."""
 

@@ -1,0 +1,63 @@
+"""`onpurpose serve`: one process of the control plane."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+
+from onpurpose.cli.output import Exit, debug_option, fail, say
+from onpurpose.core.errors import OnPurposeError
+
+
+@click.command("serve")
+@click.option("--database", default="onpurpose.db", show_default=True, metavar="PATH|URL",
+              help="A file, or postgresql://USER:PASSWORD@HOST/NAME.", envvar="ONPURPOSE_DATABASE")  # fmt: skip
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--directory", metavar="DIR", help="Where files of this host lie. Default: beside the database's file.")
+@click.option("--issuer", default="onpurpose", show_default=True, help="The service's name in tokens, best its URL.")
+@click.option("--cors-origin", "origins", multiple=True, help="An origin whose pages may ask. Repeatable.")
+@click.option("--per-minute", type=click.IntRange(1), help="The rate limit of keys without one of their own.")
+@click.option("--certificate", type=click.Path(exists=True, path_type=Path), help="PEM file, for TLS.")
+@click.option("--key", type=click.Path(exists=True, path_type=Path), help="PEM file of the certificate's key.")
+@debug_option
+def serve(  # noqa: PLR0913, PLR0917  these are its settings
+    database: str,
+    host: str,
+    port: int,
+    directory: str | None,
+    issuer: str,
+    origins: tuple[str, ...],
+    per_minute: int | None,
+    certificate: Path | None,
+    key: Path | None,
+) -> Exit:
+    """Serve decisions over HTTP, with everything they need in one database.
+
+    The first start on an empty database makes an admin key and prints it, once. What keys and tokens
+    are sealed with is `ONPURPOSE_SECRET`, or a file that is made where there is none.
+    """
+    try:
+        from onpurpose.server.build import build, run  # noqa: PLC0415  an extra, and slow to import
+        from onpurpose.server.limits import PER_MINUTE  # noqa: PLC0415
+        from onpurpose.server.services import Settings  # noqa: PLC0415
+        from onpurpose.service import Options, Service  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        fail(f"`{error.name}` is not installed", "pip install 'onpurpose[server]'")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    settings = Settings(cors_origins=origins, per_minute=per_minute or PER_MINUTE)
+    options = Options(database=database, directory=directory, issuer=issuer, settings=settings)
+    try:
+        service = Service(options)
+    except OnPurposeError as error:
+        fail(str(error))
+    if service.first_key is not None:
+        say("A key with every right was made. It is shown this once; keep it where secrets are kept:")
+        say(f"\n  {service.first_key.secret}\n")
+    scheme = "https" if certificate else "http"
+    say(f"onpurpose listens on {scheme}://{host}:{port} (documentation: /docs)")
+    run(build(service.services), host, port, certificate=certificate, key=key)
+    return Exit.FINE

@@ -1,0 +1,353 @@
+"""Options -> parts -> service: one process of the control plane, on SQLite or on PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onpurpose.adapters.clock import Ids, SystemClock
+from onpurpose.adapters.files import FileSource
+from onpurpose.adapters.signing import KeyFile, SecretKey, verify_signature
+from onpurpose.adapters.sql.access import SqlAccess
+from onpurpose.adapters.sql.documents import SqlDocuments
+from onpurpose.adapters.sql.engine import Store, open_store
+from onpurpose.adapters.sql.feed import SqlFeed, SqliteFollow, open_feed
+from onpurpose.adapters.sql.idempotency import SqlIdempotency
+from onpurpose.adapters.sql.rollups import SqlRollups
+from onpurpose.adapters.sql.signing_keys import SqlSigningKeys
+from onpurpose.adapters.tokens import JwtFormat
+from onpurpose.adapters.vault import AesVault, find_secret
+from onpurpose.app import audit
+from onpurpose.app.control import Control, control
+from onpurpose.app.gate import Gate, Pending
+from onpurpose.app.keys import NewKey
+from onpurpose.app.masking import Masking
+from onpurpose.app.policies import Policies
+from onpurpose.app.projection import Follow, Projector
+from onpurpose.app.tokens import Tokens
+from onpurpose.app.workspace import Workspaces
+from onpurpose.core.call import Call
+from onpurpose.core.chain import Report
+from onpurpose.core.errors import OnPurposeError
+from onpurpose.core.record import Stored
+from onpurpose.core.revision import ConflictError
+from onpurpose.ports import Archive, Classifier, Ledger, Signer
+from onpurpose.server.api.audit import Log
+from onpurpose.server.api.decisions import Past, told
+from onpurpose.server.api.routes import routes
+from onpurpose.server.identity import Authority
+from onpurpose.server.metrics import Metrics
+from onpurpose.server.services import Services, Settings
+
+if TYPE_CHECKING:
+    from onpurpose.adapters.sql.postgres.follow import PostgresFollow
+
+log = logging.getLogger("onpurpose")
+
+FOLLOW_SECONDS = 0.05
+"""How long the projector rests where the log has nothing new."""
+
+CHORE_SECONDS = 1.0
+"""How often revocations are read again, notes of other processes are sent and uses of keys are written."""
+
+TROUBLE_SECONDS = 1.0
+
+MOST_BEHIND = 1_000_000
+"""A feed that is so many records behind the log is not ready to be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Where a service keeps what it has, and how it behaves.
+
+    `database`: a path, or `postgresql://...`. `directory`: where files of this host lie (beside the
+    database's file, unless given): the secret, the keys, the anchor. `secret_file`: what keys in the
+    store are sealed with, unless `ONPURPOSE_SECRET` is set. `issuer`: the service's name in tokens,
+    best its URL.
+    """
+
+    database: str = "onpurpose.db"
+    directory: str | None = None
+    secret_file: str | None = None
+    issuer: str = "onpurpose"
+    settings: Settings = field(default_factory=Settings)
+    masking: Masking = field(default_factory=Masking)
+    classifier: Classifier | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
+class Judge:
+    """Judges calls by what is in force in their workspace."""
+
+    def __init__(self, gate: Gate, workspaces: Workspaces) -> None:
+        self._gate = gate
+        self._workspaces = workspaces
+
+    def begin(self, call: Call, policy: str | None, *, workspace: str, key: str) -> Pending:
+        """Judge the call and hand its record to the log, without waiting."""
+        held = self._workspaces[workspace]
+        return self._gate.begin_in(held, call, policy, key=key, stale=self._workspaces.stale())
+
+
+class Records:
+    """A followed log for several threads."""
+
+    def __init__(self, follow: Follow) -> None:
+        self._follow = follow
+        self._lock = threading.Lock()
+
+    def chains(self) -> Mapping[str, int]:
+        """The number of the newest record of every chain."""
+        with self._lock:
+            return self._follow.chains()
+
+    def after(self, chain: str, seq: int, limit: int) -> list[Stored]:
+        """The records of a chain behind a number, in order, at most so many."""
+        with self._lock:
+            return self._follow.after(chain, seq, limit)
+
+
+class Told:
+    """The feed as the stream sends it."""
+
+    def __init__(self, feed: SqlFeed) -> None:
+        self._feed = feed
+
+    def newest(self) -> tuple[str, int]:
+        """The feed's epoch and the newest number."""
+        position = self._feed.position()
+        return position.epoch, position.decisions
+
+    def after(self, workspace: str, number: int, limit: int) -> Sequence[tuple[int, bytes]]:
+        """The workspace's next decisions behind a number: numbers and JSON objects."""
+        entries = self._feed.since(workspace, number, limit)
+        return [(entry.n, told(entry).model_dump_json().encode()) for entry in entries]
+
+
+class _Place:
+    """What differs between the two databases: the log, how it is read and followed, where the feed lies."""
+
+    def __init__(self, options: Options, secret: str) -> None:
+        self.store: Store
+        self._options = options
+        self._postgres = options.database.startswith(("postgresql:", "postgres:"))
+        self._path = Path(options.database.removeprefix("sqlite:///")).absolute()
+        self.signer = self._signer(secret)
+
+    @staticmethod
+    def directory(options: Options) -> Path:
+        """Where files of this host lie."""
+        if options.directory is not None:
+            return Path(options.directory).absolute()
+        if options.database.startswith(("postgresql:", "postgres:")):
+            return Path.cwd()
+        return Path(options.database.removeprefix("sqlite:///")).absolute().parent
+
+    def _signer(self, secret: str) -> Signer:
+        if self._postgres:  # every process signs with one key, and all that they share is the secret
+            return SecretKey(secret)
+        return KeyFile(f"{self._path}.key", f"{self._path}.pub")
+
+    @property
+    def _url(self) -> str:
+        return self._options.database.replace("postgres://", "postgresql://", 1)
+
+    @property
+    def _anchor(self) -> Path:
+        return self.directory(self._options) / "onpurpose.anchor"
+
+    def ledger(self) -> Ledger:
+        """The log, to be written."""
+        if self._postgres:
+            from onpurpose.adapters.sql.postgres.ledger import PostgresLedger  # noqa: PLC0415  an extra
+
+            return PostgresLedger(self._url, signer=self.signer, anchor=self._anchor)
+        from onpurpose.adapters.sql.writer import SqliteLedger  # noqa: PLC0415  as above
+
+        return SqliteLedger(self._path, signer=self.signer)
+
+    def archive(self) -> Archive:
+        """The log, to be read."""
+        if self._postgres:
+            from onpurpose.adapters.sql.postgres.archive import PostgresArchive  # noqa: PLC0415  an extra
+
+            return PostgresArchive(self._url, anchor=self._anchor)
+        from onpurpose.adapters.sql.reader import SqliteArchive  # noqa: PLC0415  as above
+
+        return SqliteArchive(self._path)
+
+    def follow(self) -> SqliteFollow | PostgresFollow:
+        """The log, to be followed."""
+        if self._postgres:
+            from onpurpose.adapters.sql.postgres.follow import PostgresFollow  # noqa: PLC0415  an extra
+
+            return PostgresFollow(self._url)
+        return SqliteFollow(self._path)
+
+    def feed(self, store: Store) -> SqlFeed:
+        """The feed: beside the tables of PostgreSQL, and in a file of its own with SQLite."""
+        return SqlFeed(store.engine) if self._postgres else open_feed(f"{self._path}.feed")
+
+
+class Service:
+    """One process of the control plane: its parts, and the threads that keep them up to date.
+
+    `first_key` is the admin key that was made because the store had none; it is known only now.
+    Raises `OnPurposeError` where a part cannot be had. `close` it in the end.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._closing = contextlib.ExitStack()
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+        try:
+            self._open(options)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, options: Options) -> None:
+        clock, ids = SystemClock(), Ids()
+        directory = _Place.directory(options)
+        secret = find_secret(options.environment, options.secret_file or directory / "onpurpose.secret")
+        place = _Place(options, secret)
+        self._place = place
+        store = open_store(options.database)
+        self._closing.callback(store.close)
+        self.ledger = place.ledger()
+        self._closing.callback(self.ledger.close)
+        self.feed = place.feed(store)
+        self._closing.callback(self.feed.close)
+        documents, access = SqlDocuments(store), SqlAccess(store)
+        self._closing.callback(documents.close)
+        self._access, self._idempotency = access, SqlIdempotency(store)
+        self.workspaces = Workspaces(documents)
+        self.authority = Authority()
+        self.control: Control = control(
+            documents, documents, access, SqlRollups(self.feed.engine), self.ledger,
+            clock=clock, new_id=ids.new, delivered=self.workspaces.refresh,
+        )  # fmt: skip
+        self.first_key: NewKey | None = self._first_key(store)
+        self.tokens = Tokens(
+            options.issuer, SqlSigningKeys(store), AesVault(secret), JwtFormat(), clock=clock, new_id=ids.new
+        )
+        self.tokens.start()
+        self.control.post.drain()
+        self.workspaces.changed.append(self._take_up_keys)
+        self.workspaces.refresh()
+        self._take_up_keys()
+        gate = Gate(
+            Policies(FileSource), self.ledger, clock=clock, new_id=ids.new, masking=options.masking,
+            patience=options.settings.patience, classifier=options.classifier,
+        )  # fmt: skip
+        self._services(options, gate, clock)
+        self._start()
+
+    def _first_key(self, store: Store) -> NewKey | None:
+        with store.alone():
+            return self.control.keyring.first_key()
+
+    def _services(self, options: Options, gate: Gate, clock: SystemClock) -> None:
+        records = Records(self._follow())
+        seen = Log(self._place.archive, self._verify)
+        past = Past(decisions=self.feed, log=records)
+        self.services = Services(
+            evaluator=Judge(gate, self.workspaces),
+            authority=self.authority,
+            clock=clock,
+            metrics=Metrics(pending=self._pending, stale=self.workspaces.stale),
+            routes=routes(self.control, past=past, tokens_of=self.tokens, log=seen, clock=clock),
+            ready=self.unready,
+            feed=Told(self.feed),
+            minter=self.tokens,
+            idempotency=self._idempotency,
+            close=self.close,
+            settings=options.settings,
+        )
+        self._clock = clock
+
+    def _follow(self) -> Follow:
+        follow = self._place.follow()
+        self._closing.callback(follow.close)
+        return follow
+
+    def _verify(self) -> Report:
+        key = self._place.signer.public_key
+        return audit.verify(self._place.archive, public_key=key, verify_signature=verify_signature)
+
+    def _pending(self) -> float:
+        pending = self.ledger.status().get("pending")
+        return float(pending) if isinstance(pending, int) else 0.0
+
+    def unready(self) -> list[str]:
+        """What is not ready, one line each; nothing where all is."""
+        missing = []
+        stale = self.workspaces.stale()
+        if stale:
+            missing.append(f"for {stale:.0f} s it could not be confirmed that what is in force is the newest")
+        if self._projector.behind > MOST_BEHIND:
+            missing.append(f"the feed is {self._projector.behind:,} records behind the log")
+        return missing
+
+    # -- what goes on beside the answers
+
+    def _start(self) -> None:
+        self._projector = Projector(self._follow(), self.feed)
+        for work in (lambda: self.workspaces.follow(self._stopped), self._project, self._do_chores):
+            thread = threading.Thread(target=work, name="onpurpose-service", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _project(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._projector.run(self._rest)
+            except ConflictError:  # another process is at it
+                self._stopped.wait(TROUBLE_SECONDS)
+            except OnPurposeError as error:
+                log.warning("the feed cannot follow the log: %s", error)
+                self._stopped.wait(TROUBLE_SECONDS)
+            except Exception:
+                log.exception("the feed could not follow the log")
+                self._stopped.wait(TROUBLE_SECONDS)
+
+    def _rest(self, taken: int) -> bool:
+        return not self._stopped.wait(0 if taken else FOLLOW_SECONDS)
+
+    def _do_chores(self) -> None:
+        chores: tuple[Callable[[], object], ...] = (
+            self.tokens.refresh, self.control.post.drain, self._write_uses, self._forget_answers,
+        )  # fmt: skip
+        while not self._stopped.wait(CHORE_SECONDS):
+            for chore in chores:
+                try:
+                    chore()
+                except OnPurposeError as error:
+                    log.warning("%s", error)
+                except Exception:
+                    log.exception("a chore failed, and is tried again")
+
+    def _take_up_keys(self) -> None:
+        self.authority.replace(self._access.keys())
+
+    def _write_uses(self) -> None:
+        used = self.authority.drain_used()
+        if used:
+            self._access.used(used)
+
+    def _forget_answers(self) -> None:
+        self._idempotency.forget(self._clock.now())
+
+    def close(self) -> None:
+        """Stop the threads, write what is pending, anchor the log, let go of the store. May be called twice."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+        self._closing.close()
