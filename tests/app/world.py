@@ -12,6 +12,7 @@ import orjson
 from onpurpose.adapters.memory import MemoryLedger
 from onpurpose.adapters.memory_store import MemoryAccess, MemoryDocuments
 from onpurpose.app.control import control
+from onpurpose.app.promotion import Candidate
 from onpurpose.core.access import Workspace
 from onpurpose.core.feed import Bucket, Cell, Judged
 from onpurpose.core.revision import Kind, Standing
@@ -24,6 +25,14 @@ START = 1_795_000_000_000_000
 POLICY = "allow:\n  - capability: files.read\n"
 PURPOSE = "id: lookup\nstatus: active\n"
 PURPOSE_POLICY = "policy_id: hours\npurpose_id: lookup\ndecision: allow\n"
+
+
+EVERYTHING = {"min_matched": 0.0, "min_days": 0.0, "would_deny": 1.0}
+"""Every limit set aside."""
+
+
+def candidate(kind: Kind, name: str, revision: int | None = None) -> Candidate:
+    return Candidate(kind=kind, name=name, revision=revision)
 
 
 def purpose_policy(name: str, *, purpose: str = "lookup", more: str = "") -> str:
@@ -80,14 +89,14 @@ def ids() -> Callable[[int], str]:
 class World:
     """Two workspaces, `default` and `other`, and all that one can do."""
 
-    def __init__(self, ledger: Ledger | None = None) -> None:
+    def __init__(self, ledger: Ledger | None = None, workspaces: tuple[str, ...] = ("default", "other")) -> None:
         self.clock = Hand()
         self.documents = MemoryDocuments()
         self.access = MemoryAccess(self.documents)
         self.memory = MemoryLedger()
         self.rolled = Rolled()
         self.delivered = 0
-        for name in ("default", "other"):
+        for name in workspaces:
             self.access.put(Workspace(id=name, name="", created_at=START), notes=[])
         self.control = control(
             self.documents, self.documents, self.access, self.rolled, ledger or self.memory,
