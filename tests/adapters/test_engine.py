@@ -199,6 +199,32 @@ def test_a_value_that_no_database_keeps_is_a_store_error(store: Store, name: obj
         connection.execute(insert(tables.workspaces).values({**ACME, "version": name}))
 
 
+def test_one_at_a_time_is_alone_and_may_write_meanwhile(store: Store, database: str) -> None:
+    order, waits, entered = [], threading.Event(), threading.Event()
+
+    def come_second() -> None:
+        with contextlib.closing(open_store(database)) as second:
+            waits.set()
+            with second.alone():
+                order.append(len(SqlAccess(second).workspaces()))
+                entered.set()
+
+    other = threading.Thread(target=come_second)
+    with store.alone():
+        other.start()
+        assert waits.wait(20)
+        assert not entered.wait(0.1)
+        SqlAccess(store).put(Workspace(id="acme", name="", created_at=1), notes=[])
+    other.join(20)
+    assert order == [1]
+
+
+def test_who_is_alone_lets_go_when_something_fails(store: Store) -> None:
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), store.alone():
+            assert 1 / 0
+
+
 # -- SQLite
 
 

@@ -23,11 +23,11 @@ CONNECT_SECONDS = 3
 STATEMENT_SECONDS = 10
 """How long a statement may take, waiting for a lock included."""
 
-MIGRATION_SECONDS = 60
-"""How long a process waits for another that is bringing the database up."""
+LOCK_SECONDS = 60
+"""How long a process waits for another that is bringing the database up, or wants to be alone with it."""
 
 _MIGRATION_LOCK = 0x6F6E7075_0001
-_START_LOCK = 0x6F6E7075_0002
+_ALONE_LOCK = 0x6F6E7075_0002
 _POOL = {"pool_size": 5, "max_overflow": 10, "pool_timeout": STATEMENT_SECONDS, "pool_use_lifo": True}
 
 # The log's own keeper moves pages into the file long before; this is for a file without a log being written.
@@ -71,13 +71,22 @@ class Store:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """While the block runs, no other process that asks for the same runs one. In SQLite there is no other."""
-        if not self.is_postgres:
+        """Within the block, no other process (or thread) is in such a block on this database.
+
+        It is let go of when the process dies. Beside a file of SQLite stands then a `.lock`, empty, which
+        may stay. Raises `StoreError`, also where it has to wait for longer than a minute.
+        """
+        held = contextlib.ExitStack()
+        try:
+            with told(self.name):
+                if self.is_postgres:
+                    _lock(held.enter_context(self.engine.begin()), _ALONE_LOCK)
+                else:
+                    held.enter_context(_locked_file(f"{self.name}.lock"))
             yield
-            return
-        with told(self.name), self.engine.connect() as connection:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_START_LOCK})")
-            yield
+        finally:
+            with told(self.name):
+                held.close()
 
     def close(self) -> None:
         """Close the connections. May be called twice."""
@@ -114,9 +123,7 @@ def migrate(engine: Engine) -> None:
                 return
         with engine.begin() as connection:  # in SQLite, this is the lock
             if engine.dialect.name == "postgresql":
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{MIGRATION_SECONDS}s'")
-                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+                _lock(connection, _MIGRATION_LOCK)
             if not is_current(connection):
                 upgrade(connection)
 
@@ -130,6 +137,21 @@ def told(name: str) -> Iterator[None]:
         raise ConflictError(f"what was written contradicts what the store holds: {_why(error)}") from error
     except _failures() as error:
         raise StoreError(f"the store `{name}` cannot be used: {_why(error)}") from error
+
+
+def _lock(connection: Connection, number: int) -> None:
+    """Hold the lock until the transaction ends; what follows in it may take its time."""
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({number})")
+
+
+@contextlib.contextmanager
+def _locked_file(path: str) -> Iterator[None]:
+    # SQLite's own lock works on every system. A file of its own: within, the database is written to.
+    with contextlib.closing(sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
 
 
 def _failures() -> tuple[type[Exception], ...]:

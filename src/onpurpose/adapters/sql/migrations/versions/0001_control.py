@@ -17,12 +17,13 @@ _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Make them, in a database that has none of them."""
+    _create_workspaces()
     _create_documents()
     _create_access()
     _create_tokens()
 
 
-def _create_documents() -> None:
+def _create_workspaces() -> None:
     op.create_table(
         "workspaces",
         sa.Column("id", sa.Text, primary_key=True),
@@ -31,6 +32,16 @@ def _create_documents() -> None:
         sa.Column("version", _NUMBER, nullable=False),
         sqlite_strict=True,
     )
+    op.create_table(
+        "outbox",
+        sa.Column("n", _NUMBER, primary_key=True, autoincrement=True),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sqlite_autoincrement=True,
+        sqlite_strict=True,
+    )
+
+
+def _create_documents() -> None:
     op.create_table(
         "revisions",
         sa.Column("workspace", sa.Text, sa.ForeignKey("workspaces.id"), primary_key=True),
@@ -56,13 +67,6 @@ def _create_documents() -> None:
         sa.Column("former", sa.Text),
         sa.Column("promoted_at", _NUMBER),
         *map(_revision_named_by, ("newest", "live", "shadow")),
-        sqlite_strict=True,
-    )
-    op.create_table(
-        "outbox",
-        sa.Column("n", _NUMBER, primary_key=True, autoincrement=True),
-        sa.Column("body", sa.LargeBinary, nullable=False),
-        sqlite_autoincrement=True,
         sqlite_strict=True,
     )
 
