@@ -94,7 +94,7 @@ class _Rule(Struct, gc=False):
     at: str = ""
 
 
-class _Reason(Struct):
+class _Reason(Struct, gc=False):
     code: str = ""
     rule: _Rule | None = None
     policy: _Named | str | None = None
@@ -104,7 +104,7 @@ class _Source(Struct, gc=False):
     source: str = ""
 
 
-class _Identity(Struct):
+class _Identity(Struct, gc=False):
     user_id: str | None = None
     groups: list[str] | None = None
 
@@ -119,7 +119,7 @@ class _Head(Struct, gc=False):
     at: Whole = 0
 
 
-class _Body(Struct):
+class _Body(Struct, gc=False):
     kind: str
     id: str = ""
     workspace: str = ""

@@ -44,7 +44,7 @@ class Verdict(Struct, frozen=True, gc=False, kw_only=True):
     unmatched: bool = False
 
 
-class Judgement(Struct, frozen=True, kw_only=True):
+class Judgement(Struct, frozen=True, gc=False, kw_only=True):
     """One call as it is counted: when, who, what, and what each policy in shadow made of it.
 
     `confidence` is the intent classifier's (0..1), `None` where there was no classifier.
