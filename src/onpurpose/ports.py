@@ -140,7 +140,10 @@ class Documents(Protocol):
         ...
 
     def wait(self, seconds: float) -> None:
-        """Return after so many seconds, or earlier where the store can tell that something changed."""
+        """Return after so many seconds, or earlier where the store can tell that something changed.
+
+        The first wait returns at once. What changes between two waits ends the second. Never raises.
+        """
         ...
 
 
@@ -172,7 +175,10 @@ class Access(Protocol):
         ...
 
     def put(self, item: Workspace | ApiKey | User, *, notes: Sequence[bytes]) -> None:
-        """Add it, or replace the one of the same id (and workspace). Changes `Documents.versions` of its workspace."""
+        """Add it, or replace the one of the same id (and workspace). Changes `Documents.versions` of its workspace.
+
+        A key that was revoked stays so. `MissingError` where there is no such workspace.
+        """
         ...
 
     def used(self, times: Mapping[str, int]) -> None:
