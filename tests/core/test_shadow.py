@@ -59,7 +59,7 @@ LIVE = policy()
         ("and denies", [], alone(Outcome.DENY), (True, DENY, True, False)),
         ("and denies what does not match", [], alone(Outcome.DENY, Match()), (False, DENY, True, True)),
         ("and may deny", [], alone(Outcome.DENY, OF_D), (None, DENY, True, False)),
-        ("beside an allow, one that does not match", [LIVE], alone(Outcome.DENY, Match()), (False, ALLOW, False, False)),
+        ("beside an allow, one without a match", [LIVE], alone(Outcome.DENY, Match()), (False, ALLOW, False, False)),
         ("beside an allow, one that asks", [LIVE], alone(Outcome.REQUIRE_APPROVAL), (True, ASK, True, False)),
         ("beside an allow, one that may ask", [LIVE], alone(Outcome.REQUIRE_APPROVAL, OF_D), (None, ASK, True, False)),
         ("beside one that denies", [policy(Outcome.DENY)], alone(Outcome.ALLOW), (True, DENY, False, False)),
@@ -204,8 +204,8 @@ def test_a_policy_that_moves_to_another_purpose_leaves_its_old_one() -> None:
 
 def test_what_is_not_in_shadow_is_not_promoted() -> None:
     by = rules([LIVE], [alone(Outcome.DENY)])
-    other = PolicyRef(kind="purpose_policy", name=SHADOW, revision=3)
-    assert outcome_of_set(by, call(), other) is Outcome.ALLOW
+    others = [PolicyRef(kind="purpose_policy", name=name, revision=3) for name in (SHADOW, LIVE.policy_id)]
+    assert outcome_of_set(by, call(), *others) is Outcome.ALLOW
 
 
 def test_a_candidate_of_the_same_name_leaves_the_purpose_policy_alone() -> None:

@@ -103,7 +103,8 @@ def judge_set(rules: Rules, promoted: frozenset[PolicyRef], call: Call, facts: F
             policies = (*(policy for policy in policies or () if policy is not replaced), candidate)
     each = _judge_each(policies, call, facts)
     asked = _ask(rules, call, at)
-    opinion = _opinion(rules, call, asked, asked.declared.standing(promoted) if asked else 0)
+    purposes = promoted & rules.purposes.in_shadow if rules.purposes else ()
+    opinion = _opinion(rules, call, asked, asked.declared.standing(purposes) if asked else 0)
     return _verdict(_together(each, opinion, rules), opinion, asked, ())
 
 
@@ -162,7 +163,9 @@ def _judge_each(policies: tuple[CompiledPolicy, ...] | None, call: Call, facts: 
 
 
 def _strictest(each: list[Decision] | None) -> Outcome | None:
-    return None if each is None else max([decision.outcome for decision in each])
+    if each is None:
+        return None
+    return each[0].outcome if len(each) == 1 else max([decision.outcome for decision in each])
 
 
 def _ask(rules: Rules, call: Call, at: int) -> Asked | None:
@@ -192,15 +195,21 @@ def _meet(ruled: Outcome | None, purposed: Outcome | None, rules: Rules) -> Outc
 
 def _together(each: list[Decision] | None, opinion: Opinion, rules: Rules) -> Decision:
     """The decision of all layers, its decisive reasons first; the very one of a layer that is alone."""
-    said = list(each or ())
-    if opinion.decision is not None:
-        said.append(opinion.decision)
-    if each is None and opinion.outcome is None:
-        said.insert(0, OBSERVED if rules.unmatched is _ALLOW else NO_POLICY)
-    if len(said) == 1:
-        return said[0]
-    said.sort(key=lambda decision: -decision.outcome)
-    return Decision(said[0].outcome, lambda: tuple([reason for decision in said for reason in decision.reasons]))
+    purposed = opinion.decision
+    if each is None:
+        if purposed is not None and opinion.outcome is not None:
+            return purposed
+        each = [OBSERVED if rules.unmatched is _ALLOW else NO_POLICY]
+    if purposed is None and len(each) == 1:
+        return each[0]
+    said = each if purposed is None else [*each, purposed]
+    return Decision(max([decision.outcome for decision in said]), lambda: _reasons(said))
+
+
+def _reasons(decisions: list[Decision]) -> tuple[Reason, ...]:
+    """Those of all decisions, of the stricter ones first."""
+    decisive_first = sorted(decisions, key=lambda decision: -decision.outcome)
+    return tuple([reason for decision in decisive_first for reason in decision.reasons])
 
 
 def _purposes_in_shadow(
@@ -240,8 +249,10 @@ def _candidates(  # noqa: PLR0913, PLR0917  all that the verdicts are made of
         if not _qualifies(replaced, rules.policies):
             continue
         alone = _judge(candidate, call, facts)
-        others = zip(rules.policies or (), each or (), strict=False)
-        ruled = max([alone.outcome, *(decision.outcome for policy, decision in others if policy is not replaced)])
+        ruled = alone.outcome
+        for policy, decision in zip(rules.policies or (), each or (), strict=False):
+            if policy is not replaced and decision.outcome > ruled:
+                ruled = decision.outcome
         would = _meet(ruled, purposed, rules)
         matched, blocked = _has_matched(alone), actual.permits and not would.permits
         yield ShadowVerdict(
@@ -251,13 +262,18 @@ def _candidates(  # noqa: PLR0913, PLR0917  all that the verdicts are made of
 
 def _qualifies(replaced: CompiledPolicy | None, policies: tuple[CompiledPolicy, ...] | None) -> bool:
     """Whether a candidate would have a say: it replaces none, or one that does."""
-    return replaced is None or any(policy is replaced for policy in policies or ())
+    return replaced is None or (policies is not None and replaced in policies)
 
 
 def _has_matched(decision: Decision) -> Answer:
     """Whether any rule matched; unknown where only rules of which this cannot be told came up."""
-    codes = {reason.code for reason in decision.reasons}
-    return True if Code.RULE_MATCHED in codes else None if Code.RULE_UNKNOWN in codes else False
+    matched: Answer = False
+    for reason in decision.reasons:
+        if reason.code is Code.RULE_MATCHED:
+            return True
+        if reason.code is Code.RULE_UNKNOWN:
+            matched = None
+    return matched
 
 
 def _verdict(decision: Decision, opinion: Opinion, asked: Asked | None, shadows: tuple[ShadowVerdict, ...]) -> Verdict:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from onpurpose.core.arguments import either
 from onpurpose.core.call import Call
 from onpurpose.core.compile import covers
 from onpurpose.core.decision import Unknown
@@ -16,7 +15,14 @@ from onpurpose.core.values import plain
 
 _T = TypeVar("_T")
 
-Test: TypeAlias = Callable[[Hashable], Answer]
+Answers: TypeAlias = tuple[int, int]
+"""The set of policies that surely match, and the set of those that possibly do."""
+
+Sets: TypeAlias = dict[Any, int]
+"""The alternatives of a field, each with the set of policies that name it."""
+
+Read: TypeAlias = Callable[[Call, int], Hashable]
+Tell: TypeAlias = Callable[[Any], Answers]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST = 1024  # answers that are remembered: names may come from anywhere
@@ -41,16 +47,21 @@ class Elements:
 
     def outside(self, touched: object) -> tuple[object, ...] | None:
         """Those of the call's elements that the purpose does not cover; `None` where they cannot be told."""
-        if not isinstance(touched, tuple | list):
+        if type(touched) is not tuple and not isinstance(touched, tuple | list):
             return None
-        return tuple([element for element in touched if not self.covers(element)])
+        for element in touched:
+            if not self.covers(element):
+                return tuple([one for one in touched if not self.covers(one)])
+        return ()
 
     def covers(self, element: object) -> bool:
         """Whether the element is one of these, or a column of a table with `.*`."""
         if not isinstance(element, str):
             return False
+        if element in self._exact:
+            return True
         table, _, column = element.rpartition(".")
-        return element in self._exact or (bool(column) and table in self._tables)
+        return column != "" and table in self._tables
 
     def nearly(self, element: object) -> bool:
         """Whether it would be covered but for letter case and outer white space."""
@@ -58,78 +69,102 @@ class Elements:
 
 
 class Field:
-    """One match field of all policies of a purpose, asked at once.
+    """One match field of all policies of a purpose, asked at once. Bit n of a set stands for policy n.
 
-    `read` takes the fact from the call; `known` holds, by fact, the sets of policies whose field
-    surely matches, and possibly.
+    `read` takes the fact from the call, `None` where the call does not carry it; `known` holds, by
+    fact, the sets of policies whose field surely matches, and possibly.
     """
 
-    __slots__ = ("_all", "_tests", "known", "name", "read")
+    __slots__ = ("_all", "_silent", "_tell", "known", "name", "read")
 
-    def __init__(self, name: str, tests: dict[int, Test], count: int) -> None:
+    def __init__(self, name: str, wanted: list[tuple[Hashable, ...] | None]) -> None:
         self.name = name
-        self.read = _READERS[name]
-        self._tests = tests
-        self._all = (1 << count) - 1
-        self.known: dict[Hashable, tuple[int, int]] = {}
+        self.read, tell = _FIELDS[name]
+        sets: dict[Hashable, int] = {}
+        self._all = (1 << len(wanted)) - 1
+        self._silent = 0
+        for number, alternatives in enumerate(wanted):
+            if alternatives is None:
+                self._silent |= 1 << number
+            for alternative in alternatives or ():
+                sets[alternative] = sets.get(alternative, 0) | 1 << number
+        self._tell = tell(sets)
+        self.known: dict[Hashable, Answers] = {}
 
-    def learn(self, value: Hashable) -> tuple[int, int]:
+    def learn(self, value: Hashable) -> Answers:
         """The answers for a fact, remembered."""
-        surely = possibly = self._all
-        for number, test in self._tests.items():
-            answer = test(value)
-            if answer is not True:
-                surely &= ~(1 << number)
-            if answer is False:
-                possibly &= ~(1 << number)
-        return remember(self.known, value, (surely, possibly))
+        if value is None:
+            return remember(self.known, value, (self._silent, self._all))
+        surely, possibly = self._tell(value)
+        return remember(self.known, value, (self._silent | surely, self._silent | possibly))
 
 
 def fields(matches: list[Match]) -> Iterator[Field]:
     """The fields that any of the policies speaks of."""
-    for name, make in _TESTS.items():
-        tests = {}
-        for number, match in enumerate(matches):
-            wanted = getattr(match, name)
-            if wanted is not None and wanted is not False:
-                tests[number] = make(wanted)
-        if tests:
-            yield Field(name, tests, len(matches))
+    for name in _FIELDS:
+        wanted = [_alternatives(getattr(match, name)) for match in matches]
+        if any(alternatives is not None for alternatives in wanted):
+            yield Field(name, wanted)
 
 
-def _identity(_: object) -> Test:
-    return lambda person: person  # type: ignore[return-value]  # what its reader says
+def _alternatives(wanted: Any) -> tuple[Hashable, ...] | None:
+    """What any one of satisfies the field; `None` where the policy does not speak of it."""
+    if isinstance(wanted, bool):
+        return (True,) if wanted else None
+    return None if wanted is None else tuple(wanted)
 
 
-def _one_of(wanted: tuple[str, ...]) -> Test:
-    """Equal to one of them; unknown where there is nothing, or only letter case or outer white space differ."""
-    exact, nearly = frozenset(wanted), frozenset(map(_folded, wanted))
+def _among(sets: Sets) -> Tell:
+    """Equal to one; unknown where only letter case or outer white space differ."""
+    nearly: dict[str, int] = {}
+    for text, those in sets.items():
+        nearly[_folded(text)] = nearly.get(_folded(text), 0) | those
 
-    def test(value: Hashable) -> Answer:
-        if not isinstance(value, str):
-            return None
-        return True if value in exact else None if _folded(value) in nearly else False
+    def tell(value: Any) -> Answers:
+        surely = sets.get(value, 0)
+        return surely, surely | nearly.get(_folded(value), 0)
 
-    return test
-
-
-def _any_group(wanted: tuple[str, ...]) -> Test:
-    test = _one_of(wanted)
-    return lambda groups: either([test(group) for group in groups]) if isinstance(groups, tuple) else None
+    return tell
 
 
-def _covered(patterns: tuple[str, ...]) -> Test:
-    return lambda capability: either([covers(pattern, str(capability)) for pattern in patterns])
+def _any_among(sets: Sets) -> Tell:
+    """The same of any of several texts."""
+    tell_one = _among(sets)
+
+    def tell(values: Any) -> Answers:
+        surely = possibly = 0
+        for value in values:
+            of_one, nearly = tell_one(value)
+            surely |= of_one
+            possibly |= nearly
+        return surely, possibly
+
+    return tell
 
 
-def _within(windows: tuple[Window, ...]) -> Test:
-    return lambda second: either([_is_in(window, second) for window in windows])
+def _each(ask: Callable[[Any, Any], Answer]) -> Callable[[Sets], Tell]:
+    """Ask every alternative; no look-up finds it."""
+
+    def make(sets: Sets) -> Tell:
+        def tell(value: Any) -> Answers:
+            surely = possibly = 0
+            for alternative, those in sets.items():
+                answer = ask(alternative, value)
+                if answer is not False:
+                    possibly |= those
+                if answer is True:
+                    surely |= those
+            return surely, possibly
+
+        return tell
+
+    return make
 
 
-def _is_in(window: Window, second: Hashable) -> Answer:
+def _is_in(window: Window, second: int) -> Answer:
     """Whether the second (since 1970, UTC) lies in the window, on the clocks of its zone."""
     try:
-        local = (_EPOCH + timedelta(seconds=second)).astimezone(window.zone)  # type: ignore[arg-type]  # see its reader
+        local = (_EPOCH + timedelta(seconds=second)).astimezone(window.zone)
     except (OverflowError, ValueError):
         return None
     return local.weekday() in window.days and window.start <= local.hour * 60 + local.minute < window.end
@@ -137,17 +172,6 @@ def _is_in(window: Window, second: Hashable) -> Answer:
 
 def _folded(text: str) -> str:
     return text.strip().casefold()
-
-
-_TESTS: dict[str, Callable[..., Test]] = {
-    "identity_required": _identity,
-    "user_groups": _any_group,
-    "data_source_id": _one_of,
-    "agent_ids": _one_of,
-    "capabilities": _covered,
-    "environments": _one_of,
-    "hours": _within,
-}
 
 
 def _read_person(call: Call, _: int) -> Answer:
@@ -161,18 +185,22 @@ def _read_groups(call: Call, _: int) -> tuple[str, ...] | None:
 
 
 def _read_environment(call: Call, _: int) -> str | None:
-    value = plain(call.policy_context.get("environment")) if call.policy_context is not None else None
+    if call.policy_context is None:
+        return None
+    value = call.policy_context.get("environment")
+    if type(value) is not str:
+        value = plain(value)
     return value if isinstance(value, str) else None
 
 
-_READERS: dict[str, Callable[[Call, int], Hashable]] = {
-    "identity_required": _read_person,
-    "user_groups": _read_groups,
-    "data_source_id": lambda call, _: call.data_source_id,
-    "agent_ids": lambda call, _: call.agent_id,
-    "capabilities": lambda call, _: call.capability,
-    "environments": _read_environment,
-    "hours": lambda _, at: at // 1_000_000,
+_FIELDS: dict[str, tuple[Read, Callable[[Sets], Tell]]] = {
+    "identity_required": (_read_person, _each(lambda required, person: person is required)),
+    "user_groups": (_read_groups, _any_among),
+    "data_source_id": (lambda call, _: call.data_source_id, _among),
+    "agent_ids": (lambda call, _: call.agent_id, _among),
+    "capabilities": (lambda call, _: call.capability, _each(covers)),
+    "environments": (_read_environment, _among),
+    "hours": (lambda _, at: at // 1_000_000, _each(_is_in)),
 }
 
 

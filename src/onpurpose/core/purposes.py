@@ -90,11 +90,12 @@ class PurposeBook:
     A policy in shadow replaces the live one of its name, if there is one.
     """
 
-    __slots__ = ("_declared", "_live", "_shadow", "live", "purposes", "shadow")
+    __slots__ = ("_declared", "_live", "_shadow", "in_shadow", "live", "purposes", "shadow")
 
     def __init__(self, purposes: Iterable[Purpose], live: Iterable[Placed], shadow: Iterable[Placed]) -> None:
         self.purposes: dict[str, Purpose] = {purpose.id: purpose for purpose in purposes}
         self.live, self.shadow = tuple(live), tuple(shadow)
+        self.in_shadow = frozenset(ref for ref, _ in self.shadow)
         self._live, self._shadow = _by_purpose(self.live), _by_purpose(self.shadow)
         self._declared: dict[str, Declared] = {}
 
@@ -129,41 +130,42 @@ class Declared:
     """
 
     __slots__ = (
-        "_asks", "_denies", "_fired", "_live_count", "_opinions", "_status", "elements", "fields", "if_live", "live",
-        "policies", "purpose", "verdicts",
+        "_asks", "_denies", "_fired", "_in_shadow", "_live_named", "_opinions", "_probes", "_status", "elements", "fields",
+        "if_live", "live", "policies", "purpose", "verdicts",
     )  # fmt: skip
 
     def __init__(self, purpose: Purpose | None, live: tuple[Placed, ...], shadow: tuple[Placed, ...]) -> None:
         self.policies = (*live, *shadow)
-        self._live_count = len(live)
         self._status = "" if purpose is None else purpose.status.value
         self.purpose = purpose if self._status == Status.ACTIVE else None
         self.elements = None if purpose is None or purpose.elements is None else Elements(purpose.elements)
-        self.live = self.standing(frozenset())
-        shadows = enumerate((frozenset((ref,)) for ref, _ in shadow), len(live))
-        self.if_live = tuple((number, self.standing(alone)) for number, alone in shadows)
+        self.live = (1 << len(live)) - 1
+        self._live_named = {ref.name: 1 << number for number, (ref, _) in enumerate(live)}
+        self._in_shadow = {ref: 1 << number for number, (ref, _) in enumerate(shadow, len(live))}
+        self.if_live = tuple((number, self.standing((ref,))) for number, (ref, _) in enumerate(shadow, len(live)))
         outcomes = [policy.outcome for _, policy in self.policies]
         self._denies = _bits(outcome is _DENY for outcome in outcomes)
         self._asks = _bits(outcome is _ASK for outcome in outcomes)
         self.fields = tuple(fields([policy.match for _, policy in self.policies]))
+        self._probes = tuple((field.read, field.known, field.learn) for field in self.fields)
         self._fired = tuple(_fired(ref, policy) for ref, policy in self.policies)
         self._opinions: dict[Hashable, Opinion] = {}
         self.verdicts: dict[Hashable, tuple[ShadowVerdict, ...]] = {}
 
-    def standing(self, promoted: frozenset[PolicyRef]) -> int:
+    def standing(self, promoted: Iterable[PolicyRef]) -> int:
         """The set that would decide, were these policies in shadow live, each in place of the one of its name."""
-        names = {(ref.kind, ref.name) for ref in promoted}
-        kept = ((ref.kind, ref.name) not in names for ref, _ in self.policies[: self._live_count])
-        added = (ref in promoted for ref, _ in self.policies[self._live_count :])
-        return _bits((*kept, *added))
+        standing, added = self.live, 0
+        for ref in promoted:
+            standing &= ~self._live_named.get(ref.name, 0)
+            added |= self._in_shadow.get(ref, 0)
+        return standing | added
 
     def ask(self, call: Call, at: int) -> Asked:
         """What the policies answer of the call, `at` in microseconds UTC, and what it touches beyond the purpose."""
         sure = possible = (1 << len(self.policies)) - 1
-        for field in self.fields:
-            value = field.read(call, at)
-            answers = field.known.get(value)
-            surely, possibly = answers if answers is not None else field.learn(value)
+        for read, known, learn in self._probes:
+            value = read(call, at)
+            surely, possibly = known.get(value) or learn(value)
             sure &= surely
             possible &= possibly
         outside = () if self.elements is None else self.elements.outside(call.elements)
@@ -173,8 +175,9 @@ class Declared:
         """The outcome of a set of policies that decide; `None` where the layer has no opinion."""
         if self.purpose is None:
             return None if observes else _DENY
-        if not standing:
-            return None
+        return self._strictest(standing, asked) if standing else None
+
+    def _strictest(self, standing: int, asked: Asked) -> Outcome:
         possible = asked.possible & standing
         if possible & self._denies or not asked.sure & standing or asked.outside != ():
             return _DENY
@@ -186,34 +189,41 @@ class Declared:
 
     def opinion(self, standing: int, asked: Asked, *, observes: bool) -> Opinion:
         """What the layer says where this set decides, with its reasons."""
-        key = (standing, asked.sure, asked.possible, observes)
-        opinion = self._opinions.get(key) if asked.outside == () else None
+        if self.purpose is None:
+            return self._unknown_purpose(asked.call, observes=observes)
+        if not standing:
+            return SILENT
+        sure = asked.sure & standing
+        if asked.outside != () or asked.possible & standing != sure:  # its reasons will speak of the call
+            return self._form(self.purpose, standing, asked)
+        opinion = self._opinions.get((standing, sure))
         if opinion is None:
-            opinion = self._form(standing, asked, observes=observes)
-            unsure = asked.possible & ~asked.sure & standing
-            if self.purpose is not None and not unsure and asked.outside == ():  # else the reasons speak of the call
-                remember(self._opinions, key, opinion)
+            formed = self._form(self.purpose, standing, asked, certain=True)
+            opinion = remember(self._opinions, (standing, sure), formed)
         return opinion
 
-    def _form(self, standing: int, asked: Asked, *, observes: bool) -> Opinion:
-        outcome = self.outcome(standing, asked, observes=observes)
-        if self.purpose is None:
-            return Opinion(outcome=outcome, decision=self._unknown_purpose(outcome or _ALLOW, asked.call))
-        if outcome is None:
-            return SILENT
+    def _form(self, purpose: Purpose, standing: int, asked: Asked, *, certain: bool = False) -> Opinion:
+        """An opinion; one that is `certain` holds nothing of the call."""
+        outcome = self._strictest(standing, asked)
         matched = [self.policies[number] for number in _numbers(self.matches(standing, asked))]
         lives = [policy.token_ttl_minutes * 60 for _, policy in matched]
+
+        def why() -> tuple[Reason, ...]:
+            return self._why(outcome, standing, asked)
+
         return Opinion(
             outcome=outcome,
-            decision=Decision(outcome, lambda: self._why(outcome, standing, asked)),
+            decision=Decision(outcome, why() if certain else why),
             matched=tuple([ref for ref, _ in matched]),
-            ttl_seconds=0 if outcome is _DENY else min(self.purpose.ttl_seconds, *lives),
+            ttl_seconds=0 if outcome is _DENY else min(purpose.ttl_seconds, *lives),
         )
 
-    def _unknown_purpose(self, outcome: Outcome, call: Call) -> Decision:
+    def _unknown_purpose(self, call: Call, *, observes: bool) -> Opinion:
         status = f"is {self._status}, not active" if self._status else "does not exist"
         message = f"the declared purpose {_quoted(str(call.purpose_id))} {status}"
-        return Decision(outcome, (Reason(code=Code.UNKNOWN_PURPOSE, outcome=outcome, message=message),))
+        asks_for = _ALLOW if observes else _DENY
+        reason = Reason(code=Code.UNKNOWN_PURPOSE, outcome=asks_for, message=message)
+        return Opinion(outcome=None if observes else _DENY, decision=Decision(asks_for, (reason,)))
 
     def _why(self, outcome: Outcome, standing: int, asked: Asked) -> tuple[Reason, ...]:
         """What matched, each doubt that counted (of any policy, where none surely matched), and what was missing."""
@@ -247,7 +257,7 @@ class Declared:
         )
 
 
-class Asked(NamedTuple):
+class Asked(Struct, frozen=True, eq=False, gc=False):
     """What the policies of a purpose answer of one call: which surely match, and which possibly.
 
     `outside` are the elements that it touches beyond the purpose, `None` where that cannot be told.
