@@ -130,8 +130,8 @@ class Declared:
     """
 
     __slots__ = (
-        "_asks", "_denies", "_fired", "_in_shadow", "_live_named", "_opinions", "_probes", "_status", "elements", "fields",
-        "if_live", "live", "policies", "purpose", "verdicts",
+        "_asks", "_denies", "_fired", "_in_shadow", "_live_named", "_opinions", "_probes", "_status", "elements",
+        "fields", "if_live", "live", "policies", "purpose", "verdicts",
     )  # fmt: skip
 
     def __init__(self, purpose: Purpose | None, live: tuple[Placed, ...], shadow: tuple[Placed, ...]) -> None:
