@@ -16,15 +16,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.fixture
-def tenant(house: House) -> Iterator[Tenant]:
-    tenant = house.tenant()
-    yield tenant
-    tenant.close()
+def tenant(house: House) -> Tenant:
+    return house.tenant()
 
 
 @pytest.fixture
-def stranger(house: House) -> Iterator[Tenant]:
+def stranger(house: House) -> Tenant:
     """Another workspace."""
-    tenant = house.tenant()
-    yield tenant
-    tenant.close()
+    return house.tenant()

@@ -21,9 +21,10 @@ from onpurpose.adapters.tokens import JwtFormat
 from onpurpose.adapters.vault import AesVault
 from onpurpose.app import audit
 from onpurpose.app.control import Control, control
+from onpurpose.app.keys import NewKey
 from onpurpose.app.projection import Projector
 from onpurpose.app.tokens import Tokens
-from onpurpose.core.access import Scope
+from onpurpose.core.access import Scope, Workspace
 from onpurpose.core.feed import Judged
 from onpurpose.core.record import Record
 from onpurpose.core.statistics import Counts
@@ -36,7 +37,6 @@ from tests.app.keys import MemorySigningKeys
 from tests.app.world import Rolled
 from tests.server.serving import Served, services, serving
 
-EVERYBODY = ("reader", "writer", "promoter", "evaluator", "admin")
 _SCOPES = {
     "reader": [Scope.READ],
     "writer": [Scope.READ, Scope.POLICY_WRITE],
@@ -51,6 +51,7 @@ class House:
     """A store in memory, a log and a feed in files, and a service on them."""
 
     control: Control
+    access: MemoryAccess
     ledger: SqliteLedger
     feed: SqlFeed
     projector: Projector
@@ -59,18 +60,14 @@ class House:
     log: Log
     authority: Authority
     served: Served = field(init=False)
+    http: httpx2.Client = field(init=False)
     numbers: Any = field(default_factory=lambda: count(1))
 
     def tenant(self) -> Tenant:
         """A new workspace."""
         name = f"tenant{next(self.numbers)}"
-        self.control.keyring.create_workspace(name, "", by="tests")
+        self.access.put(Workspace(id=name, name="", created_at=0), notes=[])
         return Tenant(self, name)
-
-    def client(self, secret: str) -> httpx2.Client:
-        return httpx2.Client(
-            base_url=self.served.url, headers={"Authorization": f"Bearer {secret}"}, trust_env=False, timeout=30
-        )
 
     def record(self, workspace: str, decision_id: str, **fields: Any) -> None:
         """A decision comes to the log and to the feed."""
@@ -91,17 +88,19 @@ class Tenant:
     def __init__(self, house: House, workspace: str) -> None:
         self.house = house
         self.workspace = workspace
-        self.keys = {
-            who: house.control.keyring.create_key(workspace, who, scopes, by="tests") for who, scopes in _SCOPES.items()
-        }
-        self._clients = {who: house.client(made.secret) for who, made in self.keys.items()}
+        self.keys: dict[str, NewKey] = {}
 
-    def close(self) -> None:
-        for client in self._clients.values():
-            client.close()
+    def key(self, who: str) -> NewKey:
+        """The key of one who may read, write, promote, evaluate or do everything."""
+        if who not in self.keys:
+            self.keys[who] = self.house.control.keyring.create_key(self.workspace, who, _SCOPES[who], by="tests")
+        return self.keys[who]
 
-    def ask(self, who: str, method: str, path: str, **given: Any) -> httpx2.Response:
-        return self._clients[who].request(method, path, **given)
+    def ask(
+        self, who: str, method: str, path: str, headers: dict[str, str] | None = None, **given: Any
+    ) -> httpx2.Response:
+        sent = {"Authorization": f"Bearer {self.key(who).secret}"} | (headers or {})
+        return self.house.http.request(method, path, headers=sent, **given)
 
     def get(self, path: str, who: str = "reader", **given: Any) -> Any:
         return good(self.ask(who, "GET", path, **given)).json()
@@ -162,9 +161,10 @@ def opened(folder: Path) -> Iterator[House]:
                 verify_signature=verify_signature,
             ),
         )
-        house = House(uses, ledger, feed, Projector(follow, feed), rolled, tokens, log, authority)
+        house = House(uses, access, ledger, feed, Projector(follow, feed), rolled, tokens, log, authority)
         past = Past(decisions=feed, log=follow)
         made = routes(uses, past=past, tokens_of=tokens, log=log, clock=clock)
         parts = services(authority=authority, clock=clock, routes=made, operations=TABLE)
         house.served = stack.enter_context(serving(parts))
+        house.http = stack.enter_context(house.served.client(None))
         yield house
