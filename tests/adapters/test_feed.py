@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, event, text
 
 from onpurpose import Gate
 from onpurpose.adapters.signing import KeyFile
-from onpurpose.adapters.sql import SqliteLedger, feed_search
+from onpurpose.adapters.sql import SqliteLedger, feed_search, feed_tables
 from onpurpose.adapters.sql.feed import SqlFeed, SqliteFollow, open_feed
 from onpurpose.adapters.sql.rollups import SqlRollups
 from onpurpose.app.projection import Projector
@@ -194,6 +194,16 @@ def test_events_are_paged_newest_first(feed: SqlFeed) -> None:
     add(feed, events=told)
     assert [one.n for one in feed.events("acme", limit=3)] == [9, 7, 5]
     assert [one.n for one in feed.events("acme", before=5)] == [3, 1]
+
+
+def test_events_are_listed_by_kind(feed: SqlFeed) -> None:
+    kinds = ["policy.saved", "policy.promoted", "key.created"]
+    told = [Event(n=n, workspace="acme", kind=kinds[n % 3], at=n, chain="c", seq=n) for n in range(1, 10)]
+    add(feed, events=told)
+    assert [one.n for one in feed.events("acme", kinds=["policy.promoted"])] == [7, 4, 1]
+    assert [one.n for one in feed.events("acme", kinds=kinds[:2], limit=4)] == [9, 7, 6, 4]
+    assert [one.n for one in feed.events("acme", kinds=kinds[:2], before=6, limit=2)] == [4, 3]
+    assert feed.events("acme", kinds=["nothing"]) == []
 
 
 # -- searching
@@ -430,13 +440,24 @@ def test_a_damaged_file_is_made_anew(database: str, damage: bytes) -> None:
 def test_a_file_that_a_power_cut_may_have_torn_is_made_anew(database: str) -> None:
     with closing(opened(database)) as feed:
         add(feed, [entry(1)])
-        _set(database, "boot", "another run of the system")
     # It was closed in order, and so is whole.
     with closing(opened(database)) as feed:
         assert feed.position().decisions == 1
     _set(database, "boot", "another run of the system")
     with closing(opened(database)) as feed:
         assert feed.position().decisions == 0
+
+
+@SQLITE_ALONE
+def test_who_writes_on_after_another_closed_it_says_so(database: str) -> None:
+    with closing(opened(database)) as feed:
+        add(feed, [entry(1)])
+        opened(database).close()
+        add(feed, [entry(2)])
+        with closing(sqlite3.connect(database)) as connection:
+            assert connection.execute("SELECT boot FROM feed_state").fetchone() == (feed_tables.boot(),)
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT boot FROM feed_state").fetchone() == ("",)
 
 
 @SQLITE_ALONE

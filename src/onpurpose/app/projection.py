@@ -74,8 +74,10 @@ class Decisions(Protocol):
         """One decision; `None` where the workspace has none of that id."""
         ...
 
-    def events(self, workspace: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
-        """The newest records of a workspace that are no decisions, those below the number `before`."""
+    def events(
+        self, workspace: str, *, kinds: Sequence[str] = (), before: int | None = None, limit: int = 50
+    ) -> list[Event]:
+        """The newest records of a workspace that are no decisions, of some kinds or all, those below a number."""
         ...
 
 

@@ -118,14 +118,20 @@ class SqlFeed:
             row = connection.execute(query.order_by(decisions.c.n.desc()).limit(1)).first()
         return None if row is None else _entry(row)
 
-    def events(self, workspace: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
-        """The newest records of a workspace that are no decisions, those below the number `before`."""
+    def events(
+        self, workspace: str, *, kinds: Sequence[str] = (), before: int | None = None, limit: int = 50
+    ) -> list[Event]:
+        """The newest records of a workspace that are no decisions, of some kinds or all, those below a number."""
         query = select(events).where(events.c.workspace == workspace)
         if before is not None:
             query = query.where(events.c.n < min(before, ABOVE_ALL))
+        query = query.order_by(events.c.n.desc()).limit(min(limit, ABOVE_ALL))
+        # Each kind by itself is read off its index; together they would have to be sorted.
+        queries = [query.where(events.c.kind == kept(kind)) for kind in set(kinds)] or [query]
         with reading(self._engine) as connection:
-            rows = connection.execute(query.order_by(events.c.n.desc()).limit(min(limit, ABOVE_ALL))).all()
-        return [Event(**row._mapping) for row in rows]
+            rows = [row for one in queries for row in connection.execute(one)]
+        rows.sort(key=lambda row: row.n, reverse=True)
+        return [Event(**row._mapping) for row in rows[:limit]]
 
 
 def open_feed(path: str | Path) -> SqlFeed:
@@ -157,6 +163,7 @@ def _add(connection: Connection, batch: Batch) -> None:
     newest = {
         "decisions": batch.before.decisions + len(batch.entries),
         "events": batch.before.events + len(batch.events),
+        "boot": feed_tables.boot(),
     }
     connection.execute(state.update().values(newest))
 

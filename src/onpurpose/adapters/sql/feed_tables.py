@@ -10,10 +10,12 @@ import contextlib
 import os
 import secrets
 import sqlite3
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    URL,
     BigInteger,
     Boolean,
     Column,
@@ -144,6 +146,7 @@ events = Table(
     Column("chain", Text, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Index("events_by_workspace", "workspace", "n"),
+    Index("events_by_kind", "workspace", "kind", "n"),
 )
 
 COUNTED = (
@@ -189,7 +192,7 @@ def begin_epoch(connection: Connection) -> None:
     """Empty tables, and a beginning: for a transaction that writes."""
     for table in metadata.sorted_tables:
         connection.execute(table.delete())
-    row = {"id": 1, "form": FORM, "epoch": secrets.token_hex(4), "boot": _boot(), "decisions": 0, "events": 0}
+    row = {"id": 1, "form": FORM, "epoch": secrets.token_hex(4), "boot": boot(), "decisions": 0, "events": 0}
     connection.execute(state.insert(), row)
 
 
@@ -234,18 +237,16 @@ def _open(path: Path) -> Engine:
     # What agents did is its owner's business, as the log is.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    engine = create_engine(
-        f"sqlite+pysqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
-    )
+    url = URL.create("sqlite+pysqlite", database=str(path))
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     try:
         make_tables(engine)
-        with engine.connect().execution_options(**{IMMEDIATE: True}) as connection, connection.begin():
-            boot = connection.execute(select(state.c.boot)).scalar_one()
-            if boot not in {"", _boot()}:
-                raise _TornError
-            connection.execute(state.update().values(boot=_boot()))
+        with engine.connect() as connection:
+            written = connection.execute(select(state.c.boot)).scalar_one()
+        if written not in {"", boot()}:
+            raise _TornError
     except BaseException:
         engine.dispose()
         raise
@@ -257,8 +258,8 @@ def _set_up(connection: sqlite3.Connection, _: object) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA journal_mode = WAL")
     # Without a name for the system's run, a cut of the power would go unseen: then the file must stand it.
-    connection.execute(f"PRAGMA synchronous = {'OFF' if _boot() else 'NORMAL'}")
-    connection.execute("PRAGMA cache_size = -65536")
+    connection.execute(f"PRAGMA synchronous = {'OFF' if boot() else 'NORMAL'}")
+    connection.execute("PRAGMA cache_size = -16384")
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
     connection.execute(f"PRAGMA journal_size_limit = {_WAL}")
 
@@ -268,7 +269,8 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
-def _boot() -> str:
+@cache
+def boot() -> str:
     """A name of this run of the operating system; empty where the system gives none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
