@@ -153,13 +153,13 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def database(server: Server, *, template: str = "template0") -> Iterator[str]:
+def database(server: Server, *, template: str = "template0", options: str = "") -> Iterator[str]:
     """The URL of a fresh database, empty or a copy of another; dropped afterwards, whoever is connected."""
     import psycopg
 
     name = f"t_{secrets.token_hex(8)}"
     with psycopg.connect(server.url(), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {options}')
     try:
         yield server.url(name)
     finally:

@@ -26,7 +26,8 @@ from onpurpose.adapters.sql.migrations import VERSION_TABLE, upgrade, versions
 from onpurpose.core.access import Workspace
 from onpurpose.core.record import Record
 from onpurpose.core.revision import Change, ConflictError, Kind, StoreError
-from tests.postgres import PostgresServer
+from tests.postgres import PostgresServer, Server
+from tests.postgres import database as database_on
 
 ACME = {"id": "acme", "name": "Acme", "created_at": 1, "version": 1}
 
@@ -317,6 +318,12 @@ def test_statements_have_a_time_limit_that_the_url_may_change(postgres_url: str)
         with contextlib.closing(open_store(database)) as store, store.reading() as connection:
             limit = connection.exec_driver_sql("SHOW statement_timeout").scalar()
             assert (limit, connection.exec_driver_sql("SHOW application_name").scalar()) == wanted
+
+
+def test_a_database_that_cannot_keep_every_text_is_refused(postgres: Server) -> None:
+    latin = database_on(postgres, options="ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+    with latin as url, pytest.raises(StoreError, match="`LATIN1`\nhelp: "):
+        open_store(url)
 
 
 def test_who_reads_postgres_cannot_write(postgres_url: str) -> None:

@@ -124,6 +124,7 @@ def migrate(engine: Engine) -> None:
         with engine.begin() as connection:  # in SQLite, this is the lock
             if engine.dialect.name == "postgresql":
                 _lock(connection, _MIGRATION_LOCK)
+                _refuse_encoding(connection)
             if not is_current(connection):
                 upgrade(connection)
 
@@ -144,6 +145,16 @@ def _lock(connection: Connection, number: int) -> None:
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({number})")
+
+
+def _refuse_encoding(connection: Connection) -> None:
+    """Refuse a database that cannot keep every text, before there is one in it."""
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+    if encoding != "UTF8":
+        raise StoreError(
+            f"the database has the encoding `{encoding}`\n"
+            "help: make one with `CREATE DATABASE onpurpose ENCODING 'UTF8' TEMPLATE template0`"
+        )
 
 
 @contextlib.contextmanager
