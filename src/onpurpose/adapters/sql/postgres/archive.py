@@ -15,7 +15,7 @@ from psycopg.rows import TupleRow
 from onpurpose.adapters.sql.anchor import read_anchor
 from onpurpose.adapters.sql.postgres import checkpoints, schema
 from onpurpose.adapters.sql.postgres.connection import Address, close
-from onpurpose.adapters.sql.postgres.streams import Streams
+from onpurpose.adapters.sql.postgres.streams import Archived, Streams
 from onpurpose.core.checkpoint import Checkpoint, Signed, parse
 from onpurpose.core.record import LedgerError, Stored
 
@@ -36,12 +36,16 @@ class PostgresArchive:
     covers. So a record's position is known once it is covered, and `records(after)` gives covered
     ones alone. `anchor` is the file that a ledger of this host keeps. Without one nothing outside the log
     is known and the newest checkpoint stands for its own anchor: then only an anchor that was noted
-    elsewhere shows that a log was cut off.
+    elsewhere shows that a log was cut off. `archived` are the days that were archived and let go: their
+    records are read from there as if they were still in their place.
 
     Raises `LedgerError` where there is nothing readable, `ValueError` for a URL that cannot be read.
     """
 
-    def __init__(self, url: str, *, anchor: Path | None = None, connect_timeout: int = 3) -> None:
+    def __init__(
+        self, url: str, *, anchor: Path | None = None, archived: Archived | None = None, connect_timeout: int = 3
+    ) -> None:
+        self._archived = archived
         self._address = Address(url)
         self._anchor = anchor
         self._cursors = numbers()
@@ -80,8 +84,10 @@ class PostgresArchive:
     def damage(self) -> Iterator[str]:
         """Names of chains without a record, and what was added to the tables that could falsify them."""
         with self._reading():
-            for (name,) in self._connection.execute(_UNUSED):
-                yield f"there is no record of the chain `{name}`"
+            streams = Streams(self._connection, self._cursors, self._archived)
+            for (name,) in self._connection.execute(_UNUSED).fetchall():
+                if not streams.was_archived(name):
+                    yield f"there is no record of the chain `{name}`"
             for text in schema.foreign(self._connection):
                 yield f"the tables were changed: {text}"
 
@@ -109,7 +115,7 @@ class PostgresArchive:
     def _all(self) -> Iterator[Stored]:
         """Every record, even those that nothing derived from the log knows of."""
         position = 0
-        with contextlib.closing(Streams(self._connection, self._cursors)) as streams:
+        with contextlib.closing(Streams(self._connection, self._cursors, self._archived)) as streams:
             for signed, _ in self._checkpoints(None):
                 checkpoint = _parsed(signed)
                 if checkpoint is not None:
@@ -122,7 +128,7 @@ class PostgresArchive:
             newest = self._connection.execute(_COUNT).fetchone()
             after = max(0, (newest[0] if newest else 0) + after)
         start, position = self._connection.execute(_FROM, (after,)).fetchone() or (None, 0)
-        with contextlib.closing(Streams(self._connection, self._cursors)) as streams:
+        with contextlib.closing(Streams(self._connection, self._cursors, self._archived)) as streams:
             for signed, starts in self._checkpoints(start):
                 checkpoint = _parsed(signed)
                 if checkpoint is not None:

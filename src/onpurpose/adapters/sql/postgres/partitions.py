@@ -16,6 +16,15 @@ _ATTACHED = """
 SELECT inhrelid::regclass::text FROM pg_inherits
 WHERE inhparent = 'records'::regclass AND NOT inhdetachpending AND inhrelid = to_regclass(%s)
 """
+_DAYS = """
+SELECT to_date(right(inhrelid::regclass::text, 8), 'YYYYMMDD') AS day FROM pg_inherits
+WHERE inhparent = to_regclass('records') AND inhrelid::regclass::text ~ 'records_[0-9]{8}$' ORDER BY day
+"""
+
+
+def days(connection: Connection[TupleRow]) -> list[date]:
+    """The days that have a partition, in order."""
+    return [day for (day,) in connection.execute(_DAYS)]
 
 
 def name_of(day: date) -> str:

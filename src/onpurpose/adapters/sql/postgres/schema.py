@@ -52,6 +52,8 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX IF NOT EXISTS checkpoints_count ON checkpoints (count)",
+    # Where the record of a day's archive stands; the record itself says what was archived.
+    "CREATE TABLE IF NOT EXISTS archives (day date PRIMARY KEY, chain text NOT NULL, seq bigint NOT NULL)",
 )
 """What makes the tables, where there are none yet; to be run in one transaction."""
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import Any
+from itertools import islice
+from typing import Any, Protocol
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from onpurpose.adapters.sql.postgres import partitions
 from onpurpose.core.checkpoint import Checkpoint
+from onpurpose.core.record import Stored
 
 MOST_OPEN = 32
 """How many cursors are open at a time: chains that grow in turn are few, the others wait unopened."""
@@ -30,13 +33,51 @@ WITH RECURSIVE found (chain) AS (
 _START = (-(2**63), date.min)
 
 
+class Archived(Protocol):
+    """Days that were archived and let go."""
+
+    def days(self) -> list[date]:
+        """Those that can be read, in order."""
+        ...
+
+    def read(self, day: date, chain: str, behind: int) -> Iterator[Stored]:
+        """The records of a chain on that day behind a number, in order."""
+        ...
+
+
+class _Older:
+    """The archived records of chains: those of days that the database does not have any more."""
+
+    def __init__(self, connection: Connection[TupleRow], archived: Archived) -> None:
+        kept = set(partitions.days(connection))
+        self._archived = archived
+        self._days = [day for day in archived.days() if day not in kept]
+
+    def rows(self, chain: str, behind: int) -> Iterator[TupleRow]:
+        """As the table would have them."""
+        for day in self._days:
+            for stored in self._archived.read(day, chain, behind):
+                yield (stored.seq, day, stored.hash, stored.body)
+
+
 class _Stream:
     """One chain's records behind a place, read in batches of about a megabyte."""
 
-    def __init__(self, connection: Connection[TupleRow], cursor: str, chain: int, behind: tuple[int, date]) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917  what a stream is made of
+        self,
+        connection: Connection[TupleRow],
+        cursor: str,
+        chain: int,
+        name: str,
+        behind: tuple[int, date],
+        older: _Older | None,
+    ) -> None:
         self._connection = connection
         self._cursor_name = cursor
         self._chain = chain
+        self._name = name
+        self._older = older
+        self._rows: Iterator[TupleRow] | None = None
         self._cursor: Any = None
         self._batch: deque[TupleRow] = deque()
         self._size = 20
@@ -45,7 +86,7 @@ class _Stream:
 
     @property
     def open(self) -> bool:
-        return self._cursor is not None
+        return self._cursor is not None or self._rows is not None
 
     def peek(self) -> TupleRow | None:
         """The next record, if there is one."""
@@ -62,11 +103,19 @@ class _Stream:
     def pause(self) -> None:
         """Close the cursor; the next look opens another, behind what was taken."""
         self._batch.clear()
+        self._rows = None
         if self._cursor is not None:
             self._cursor.close()
             self._cursor = None
 
     def _fetch(self) -> None:
+        if self._older is not None:
+            if self._rows is None:
+                self._rows = self._older.rows(self._name, self.behind[0])
+            self._batch.extend(islice(self._rows, self._size))
+            if self._batch:
+                return
+            self._rows = self._older = None
         if self._cursor is None:
             self._cursor = self._connection.cursor(self._cursor_name, binary=True)
             self._cursor.execute(_RECORDS, (self._chain, *self.behind))
@@ -83,7 +132,10 @@ class _Stream:
 class Streams:
     """The chains of a log, each read on from where it was left."""
 
-    def __init__(self, connection: Connection[TupleRow], numbers: Iterator[int]) -> None:
+    def __init__(
+        self, connection: Connection[TupleRow], numbers: Iterator[int], archived: Archived | None = None
+    ) -> None:
+        self._older = _Older(connection, archived) if archived is not None else None
         self._connection = connection
         self._numbers = numbers
         self._streams: dict[int, _Stream] = {}
@@ -103,10 +155,15 @@ class Streams:
 
     def rest(self) -> Iterator[tuple[str, TupleRow]]:
         """Whatever was not read yet, of every chain that there is, named or not."""
-        for (row,) in self._connection.execute(_CHAINS).fetchall():
+        rows = {row for (row,) in self._connection.execute(_CHAINS)}
+        for row in sorted(rows | self._streams.keys()):
             stream = self._stream(row, None)
             while stream.peek() is not None:
                 yield self._names.get(row, ""), stream.take()
+
+    def was_archived(self, name: str) -> bool:
+        """Whether an archived day holds a record of the chain."""
+        return self._older is not None and next(self._older.rows(name, 0), None) is not None
 
     def close(self) -> None:
         """Close every cursor."""
@@ -117,7 +174,8 @@ class Streams:
         stream = self._streams.pop(row, None)
         if stream is None:
             behind = _START if start is None else (start, date.max)
-            stream = _Stream(self._connection, f"records_{next(self._numbers)}", row, behind)
+            cursor, name = f"records_{next(self._numbers)}", self._names.get(row, "")
+            stream = _Stream(self._connection, cursor, row, name, behind, self._older)
         opened = [other for other in self._streams.values() if other.open]
         for other in opened[: max(0, len(opened) - MOST_OPEN + 1)]:
             other.pause()
