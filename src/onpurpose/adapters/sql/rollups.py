@@ -108,7 +108,7 @@ def _row(cell: Cell) -> dict[str, object]:
 
 def _cell(judged: Judged, row: Row[Any]) -> Cell:
     """A row of `_columns`: read by place, since a revision has thousands."""
-    bucket, start, dimension, *counted, first_at, last_at = row
+    bucket, start, dimension, *counted, first_at, last_at = tuple[Any, ...](row)
     named = dict(zip(COUNTED, counted, strict=False))
     return Cell(
         judged=judged,
