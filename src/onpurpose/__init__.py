@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from onpurpose.core.token import Claims, TokenError
     from onpurpose.lang.read import load as load_policy
     from onpurpose.lang.read import parse as parse_policy
-    from onpurpose.wiring import Gate
+    from onpurpose.wiring import AsyncClient, Client, Gate
 
 __all__ = [
     "ActionDenied",
     "ApprovalRequired",
+    "AsyncClient",
     "Call",
     "Claims",
+    "Client",
     "Decision",
     "Gate",
     "Identity",
@@ -50,8 +52,10 @@ __all__ = [
 _HOMES = {
     "ActionDenied": ("agents.guard", "ActionDenied"),
     "ApprovalRequired": ("agents.guard", "ApprovalRequired"),
+    "AsyncClient": ("wiring", "AsyncClient"),
     "Call": ("core.call", "Call"),
     "Claims": ("core.token", "Claims"),
+    "Client": ("wiring", "Client"),
     "Decision": ("core.decision", "Decision"),
     "Gate": ("wiring", "Gate"),
     "Identity": ("core.call", "Identity"),

@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeAlias, TypeVar
 
 from onpurpose.adapters.clock import Beat, Ids, SystemClock
 from onpurpose.adapters.files import FileSource
+from onpurpose.agents import client
 from onpurpose.agents.guard import ask_async, guard
 from onpurpose.agents.tool import SafeTool
 from onpurpose.app import gate as road
@@ -19,6 +20,9 @@ from onpurpose.core.call import Call
 from onpurpose.core.policy import Policy
 from onpurpose.core.result import Result
 from onpurpose.ports import Ledger
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -118,6 +122,90 @@ class Gate(road.Gate):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Client(client.Client):
+    """Has a decision service decide calls: `evaluate`, `tool` and `guard` as a `Gate`'s. Thread-safe.
+
+    `url` is the service's, `key` one of its keys with the scope `evaluate`. An answer that is not there
+    after `timeout_seconds` is a denial, as is everything else that does not decide the call: code
+    `unreachable`. A question is asked again once where its connection broke, under an idempotency key;
+    `retry=False` sends none. `tls` says whom to trust (the public authorities, unless given), `proxy`
+    is the URL of one; nothing is read from the environment. `ValueError` is for a URL or key of a wrong form.
+    """
+
+    def __init__(  # noqa: PLR0913  these are its settings
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout_seconds: float = client.PATIENCE_SECONDS,
+        connect_seconds: float = client.CONNECT_SECONDS,
+        connections: int = client.CONNECTIONS,
+        retry: bool = True,
+        tls: SSLContext | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        from onpurpose.adapters.http_client import HttpLine  # noqa: PLC0415  of the extra `client`
+
+        line = HttpLine(
+            url,
+            key,
+            seconds=timeout_seconds,
+            connect_seconds=connect_seconds,
+            connections=connections,
+            tls=tls,
+            proxy=proxy,
+        )
+        super().__init__(line, patience=timeout_seconds, retry=retry, connections=connections)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient(client.AsyncClient):
+    """`Client` for coroutines: `await evaluate(...)`, `tool(...).run_async`, `guard` of async functions.
+
+    For one event loop at a time. Settings as in `Client`.
+    """
+
+    def __init__(  # noqa: PLR0913  these are its settings
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout_seconds: float = client.PATIENCE_SECONDS,
+        connect_seconds: float = client.CONNECT_SECONDS,
+        connections: int = client.CONNECTIONS,
+        retry: bool = True,
+        tls: SSLContext | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        from onpurpose.adapters.http_client import AsyncHttpLine  # noqa: PLC0415  of the extra `client`
+
+        line = AsyncHttpLine(
+            url,
+            key,
+            seconds=timeout_seconds,
+            connect_seconds=connect_seconds,
+            connections=connections,
+            tls=tls,
+            proxy=proxy,
+        )
+        super().__init__(line, patience=timeout_seconds, retry=retry)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
 
 def ledger_at(path: str | os.PathLike[str], key: str | os.PathLike[str] | None = None) -> Ledger:

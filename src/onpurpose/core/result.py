@@ -20,7 +20,8 @@ class Result(Struct, eq=False):
     where nothing was recorded), `digest` the SHA-256 (hex) of the call's canonical form (`None` where
     the call could not be read, or nothing is recorded). `purpose` is the active purpose that the call
     declares, `ttl_seconds` how long a token of it may live (0 where no live policy of it matched),
-    `shadows` what policies in shadow would have done, `intent` the classifier's view.
+    `shadows` what policies in shadow would have done, `intent` the classifier's view. `token` is
+    the intent token that a service gave, and `expires_at` (microseconds UTC) when that expires.
     """
 
     call: Call
@@ -32,6 +33,8 @@ class Result(Struct, eq=False):
     ttl_seconds: int = 0
     shadows: tuple[ShadowVerdict, ...] = ()
     intent: Intent | None = None
+    token: str | None = None
+    expires_at: int | None = None
 
     @property
     def outcome(self) -> Outcome:
