@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
@@ -21,26 +20,29 @@ class _Bell:
         self._loop = loop
         self._finished: deque[asyncio.Future[None]] = deque()
         self._ringing = False
-        self._lock = threading.Lock()
 
     def ring(self, waiter: asyncio.Future[None]) -> None:
-        """From any thread: have the loop finish the waiter."""
-        with self._lock:
-            self._finished.append(waiter)
-            if self._ringing:
-                return
-            self._ringing = True
+        """From any thread: have the loop finish the waiter.
+
+        Without a lock: the waiter is put down before the flag is looked at, and the loop takes the flag
+        away before it looks at the waiters. Two that ring at once wake it twice, for nothing.
+        """
+        self._finished.append(waiter)
+        if self._ringing:
+            return
+        self._ringing = True
         try:
             self._loop.call_soon_threadsafe(self._answer)
         except RuntimeError:  # the loop is closed: nobody waits any more
             self._finished.clear()
 
     def _answer(self) -> None:
-        with self._lock:
-            finished, self._finished = self._finished, deque()
-            self._ringing = False
-        for waiter in finished:
-            _finish(waiter)
+        self._ringing = False
+        finished = self._finished
+        while finished:
+            waiter = finished.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 def _finish(waiter: asyncio.Future[None]) -> None:

@@ -127,7 +127,10 @@ class Evaluate:
             pending = await self._in_thread(self._judge, key, body)
         else:
             pending = self._judge(key, body)
-        result = await self._finish(pending)
+        try:
+            await self._wait(pending, self._settings.patience)
+        finally:  # also for a task that is cancelled: what nobody waits for is taken back
+            result = pending.finish(0)
         answer = self._write(result, key.workspace)
         self._metrics.decided(result.outcome, perf_counter() - began)
         return answer
@@ -157,13 +160,6 @@ class Evaluate:
         for result in results:
             self._metrics.decided(result.outcome, took)
         return write_batch(answers)
-
-    async def _finish(self, pending: Pending) -> Result:
-        try:
-            await self._wait(pending, self._settings.patience)
-        finally:  # also for a task that is cancelled: what nobody waits for is taken back
-            result = pending.finish(0)
-        return result
 
     async def _wait(self, pending: Pending, patience: float) -> None:
         receipt = pending.receipt

@@ -23,22 +23,27 @@ MAX_BATCH = 256
 _TEXT: frozenset[type] = frozenset({str, type(None)})
 _OBJECT: frozenset[type] = frozenset({dict, type(None)})
 _LIST: frozenset[type] = frozenset({list, type(None)})
-_KINDS: dict[str, tuple[frozenset[type], str]] = {
-    "agent_id": (frozenset({str}), "a string"),
-    "capability": (frozenset({str}), "a string"),
-    "payload": (frozenset({dict, list, str, int, float, bool, type(None)}), "JSON"),
-    "task_context": (_TEXT, "a string or null"),
-    "risk_category": (_TEXT, "a string or null"),
-    "policy_context": (_OBJECT, "an object or null"),
-    "identity": (_OBJECT, "an object or null"),
-    "purpose_id": (_TEXT, "a string or null"),
-    "data_source_id": (_TEXT, "a string or null"),
-    "elements": (_LIST, "a list of strings or null"),
-    "policy": (_TEXT, "a string or null"),
-    "policy_path": (_TEXT, "a string or null"),
-    "conversation": (_TEXT, "a string or null"),
+_ANY: frozenset[type] = frozenset({dict, list, str, int, float, bool, type(None)})
+_NAME: frozenset[type] = frozenset({str})
+_KINDS: dict[str, frozenset[type]] = {
+    "agent_id": _NAME,
+    "capability": _NAME,
+    "payload": _ANY,
+    "task_context": _TEXT,
+    "risk_category": _TEXT,
+    "policy_context": _OBJECT,
+    "identity": _OBJECT,
+    "purpose_id": _TEXT,
+    "data_source_id": _TEXT,
+    "elements": _LIST,
+    "policy": _TEXT,
+    "policy_path": _TEXT,
+    "conversation": _TEXT,
 }
-_REQUIRED = ("agent_id", "capability")
+_WORDS = {
+    _NAME: "a string", _TEXT: "a string or null", _OBJECT: "an object or null", _LIST: "a list of strings or null",
+}  # fmt: skip
+_REQUIRED = frozenset({"agent_id", "capability"})
 _IDENTITY = frozenset({"user_id", "groups"})
 
 
@@ -120,22 +125,25 @@ def call_faults(value: Any, place: str = "") -> list[Fault]:
     """What is wrong with the form of a call that stands at a place of a body. Empty: `make_call` can read it."""
     if type(value) is not dict:
         return [Fault(place, "must be an object")]
-    faults = []
+    faults: list[Fault] = []
     for name, item in value.items():
         kind = _KINDS.get(name)
         if kind is None:
             faults.append(Fault(place + pointer(name), _unknown(name, _KINDS)))
-        elif type(item) not in kind[0]:
-            faults.append(Fault(f"{place}/{name}", f"must be {kind[1]}"))
+        elif type(item) not in kind:
+            faults.append(Fault(f"{place}/{name}", f"must be {_WORDS[kind]}"))
         if len(faults) >= MOST_FAULTS:  # before a hostile body makes a long list of them
             break
     if faults:
         return faults
-    faults += [Fault(f"{place}/{name}", "is required") for name in _REQUIRED if name not in value]
-    if value.get("identity") is not None:
-        _check_identity(value["identity"], f"{place}/identity", faults)
-    _check_texts(value.get("elements"), f"{place}/elements", faults)
-    if value.get("policy") is not None and value.get("policy_path") is not None:
+    if not value.keys() >= _REQUIRED:
+        faults += [Fault(f"{place}/{name}", "is required") for name in sorted(_REQUIRED - value.keys())]
+    identity, elements = value.get("identity"), value.get("elements")
+    if identity is not None:
+        _check_identity(identity, place, faults)
+    if elements is not None and not _NAME.issuperset(map(type, elements)):
+        _check_texts(elements, f"{place}/elements", faults)
+    if "policy_path" in value and value["policy_path"] is not None and value.get("policy") is not None:
         faults.append(Fault(f"{place}/policy_path", "is another name of `policy`: give one of them"))
     return faults
 
@@ -162,19 +170,23 @@ def make_call(value: Mapping[str, Any]) -> tuple[Call, str | None]:
 
 
 def _check_identity(identity: dict[str, Any], place: str, faults: list[Fault]) -> None:
-    strange = islice((name for name in identity if name not in _IDENTITY), MOST_FAULTS)
-    faults.extend(Fault(place + pointer(name), _unknown(name, _IDENTITY)) for name in strange)
+    place = f"{place}/identity"
+    if not identity.keys() <= _IDENTITY:
+        strange = islice((name for name in identity if name not in _IDENTITY), MOST_FAULTS)
+        faults.extend(Fault(place + pointer(name), _unknown(name, _IDENTITY)) for name in strange)
     if type(identity.get("user_id")) is not str:
         faults.append(Fault(f"{place}/user_id", "must be a string"))
     groups = identity.get("groups")
-    if groups is not None and type(groups) is not list:
+    if groups is None:
+        return
+    if type(groups) is not list:
         faults.append(Fault(f"{place}/groups", "must be a list of strings or null"))
-    else:
+    elif not _NAME.issuperset(map(type, groups)):
         _check_texts(groups, f"{place}/groups", faults)
 
 
-def _check_texts(items: list[object] | None, place: str, faults: list[Fault]) -> None:
-    strange = (number for number, item in enumerate(items or ()) if type(item) is not str)
+def _check_texts(items: list[object], place: str, faults: list[Fault]) -> None:
+    strange = (number for number, item in enumerate(items) if type(item) is not str)
     faults.extend(Fault(f"{place}/{number}", "must be a string") for number in islice(strange, MOST_FAULTS))
 
 

@@ -1,0 +1,259 @@
+"""Decisions over HTTP: one process, load from wrk on loopback, beside the bare limits of what it stands on.
+
+Needs `wrk`. The server runs in a process of its own, on whatever core the system gives it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from common import CASES, CONTEXT, EIGHT, HeadLedger, Table, policy_text, report, target
+
+SECONDS = 5
+CONNECTIONS = 64
+MANY = 256
+SECRET = "op_benchmrk_" + "x" * 43
+TARGET_RATE = 12_000
+TARGET_P99 = 10.0
+
+if TYPE_CHECKING:
+    Process: TypeAlias = subprocess.Popen[bytes]
+
+_REPLY = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 430\r\n\r\n" + b"{" + b" " * 428 + b"}"
+
+_SCRIPT = """
+local bodies = { %s }
+local requests, at = {}, 0
+init = function(args)
+  wrk.headers["Authorization"] = "Bearer %s"
+  wrk.headers["Content-Type"] = "application/json"
+  for i, body in ipairs(bodies) do requests[i] = wrk.format("POST", "%s", nil, body) end
+end
+request = function()
+  at = at %% #requests + 1
+  return requests[at]
+end
+done = function(summary, latency, _)
+  local e, rate = summary.errors, summary.requests / summary.duration * 1e6
+  io.stderr:write(string.format('{"requests":%%d,"rate":%%f,"p50":%%f,"p99":%%f,"errors":%%d}\\n',
+    summary.requests, rate, latency:percentile(50) / 1000, latency:percentile(99) / 1000,
+    e.connect + e.read + e.write + e.status + e.timeout))
+end
+"""
+
+
+class Row(NamedTuple):
+    """What is measured: how the server is made, how many connections, how many calls a request."""
+
+    what: str
+    server: str
+    connections: int = CONNECTIONS
+    batch: int = 0
+
+
+DURABLE = Row("evaluate, durable on SQLite", "durable")
+ROWS = (
+    Row("asyncio protocol that answers the same bytes", "protocol"),
+    Row("raw ASGI that reads the body and answers the same bytes", "asgi"),
+    Row("the same, and a record of it durable on SQLite", "asgi-durable"),
+    Row("evaluate, nothing kept of the record but its hash", "head"),
+    DURABLE,
+    Row("evaluate, durable on SQLite, 1 connection", "durable", 1),
+    Row(f"evaluate, durable on SQLite, {MANY} connections", "durable", MANY),
+    Row("evaluate/batch of 64, durable on SQLite, 8 connections", "durable", 8, 64),
+)
+
+
+def tables() -> list[Table]:
+    if shutil.which("wrk") is None:
+        raise SystemExit("this benchmark needs `wrk`: apt-get install wrk")
+    measured = {row: _measure(row) for row in ROWS}
+    rows = []
+    for row, found in measured.items():
+        each = row.batch or 1
+        rate, p50, p99 = (found["rate"] * each, found["p50"], found["p99"])
+        rows.append([row.what, f"{rate:,.0f}", f"{p50:.2f} ms", f"{p99:.2f} ms", f"{found['cpu'] / each:.0f} us"])
+    durable = measured[DURABLE]
+    rate, p99 = durable["rate"], durable["p99"]
+    load = f"{CONNECTIONS} connections unless a row says otherwise, kept alive, {SECONDS} s a row"
+    notes = [
+        f"target: {TARGET_RATE:,} decisions/s, durable: {rate:,.0f}, {target(rate, TARGET_RATE, at_least=True)}",
+        f"target: p99 under {TARGET_P99:.0f} ms at {CONNECTIONS} connections: {p99:.2f}, {target(p99, TARGET_P99)}",
+        f"{load}; {len(CASES)} calls by eight rules in turn; wrk shares the machine with the server",
+        "processor: what the server's process took of all cores for one decision",
+    ]
+    return [Table("Decisions over HTTP, one process", ["", "decisions/s", "p50", "p99", "processor"], rows, notes)]
+
+
+def _measure(row: Row) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder, _running(row.server, folder) as (port, process):
+        script = Path(folder) / "load.lua"
+        script.write_text(_script(row.batch), encoding="utf-8")
+        _wrk(port, script, row.connections, 1)
+        before = _cpu(process)
+        found = _wrk(port, script, row.connections, SECONDS)
+        found["cpu"] = (_cpu(process) - before) / found["requests"] * 1e6
+    if found["errors"]:
+        raise SystemExit(f"{row.what}: {found['errors']:.0f} requests went wrong")
+    return found
+
+
+def _wrk(port: int, script: Path, connections: int, seconds: int) -> dict[str, float]:
+    url = f"http://127.0.0.1:{port}"
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), url]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(done.stderr.strip().splitlines()[-1])
+    return found
+
+
+def _cpu(process: Process) -> float:
+    """Seconds of processor time that the server has taken, on all cores."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _script(batch: int) -> str:
+    calls = [_call(number) for number in range(len(CASES))]
+    bodies: list[Any] = calls
+    if batch:
+        bodies = [{"calls": [calls[(start + n) % len(calls)] for n in range(batch)]} for start in range(4)]
+    path = "/v1/evaluate/batch" if batch else "/v1/evaluate"
+    return _SCRIPT % (",".join(f"[==[{json.dumps(body)}]==]" for body in bodies), SECRET, path)
+
+
+def _call(number: int) -> Mapping[str, object]:
+    case = CASES[number]
+    return {
+        "agent_id": "agent", "capability": case.capability, "payload": case.payload, "policy_context": CONTEXT,
+        "identity": {"user_id": "ann", "groups": ["finance"]},
+    }  # fmt: skip
+
+
+@contextmanager
+def _running(kind: str, folder: str) -> Iterator[tuple[int, Process]]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    process = subprocess.Popen([sys.executable, __file__, "--serve", kind, str(port), folder])
+    try:
+        _wait(port, process)
+        yield port, process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait(port: int, process: Process) -> None:
+    end = time.monotonic() + 30
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise SystemExit("the server does not answer")
+
+
+# -- what runs in the server's process
+
+
+def serve(kind: str, port: int, folder: str) -> None:
+    if kind == "protocol":
+        _serve_protocol(port)
+    elif kind == "asgi":
+        _serve_asgi(port)
+    elif kind == "asgi-durable":
+        _serve_asgi(port, Path(folder) / "onpurpose.db")
+    else:
+        _serve_product(port, HeadLedger() if kind == "head" else str(Path(folder) / "onpurpose.db"))
+
+
+def _serve_protocol(port: int) -> None:
+    import uvloop
+
+    class Protocol(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(_REPLY)
+
+    async def run() -> None:
+        server = await asyncio.get_running_loop().create_server(Protocol, "127.0.0.1", port)
+        await server.serve_forever()
+
+    uvloop.run(run())
+
+
+def _serve_asgi(port: int, log: Path | None = None) -> None:
+    import uvicorn
+
+    from onpurpose.core.record import Record
+    from onpurpose.waiting import done
+    from onpurpose.wiring import ledger_at
+
+    ledger = None if log is None else ledger_at(log)
+
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"430")]
+    body = _REPLY.partition(b"\r\n\r\n")[2]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            message = await receive()
+            if ledger is not None:
+                receipt = ledger.append(Record("bare", message["body"]))
+                await done(receipt, 10)
+                receipt.result(0)
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+    options: Any = {"loop": "uvloop", "http": "httptools", "lifespan": "off", "ws": "none"}
+    uvicorn.run(app, host="127.0.0.1", port=port, log_config=None, access_log=False, **options)
+    if ledger is not None:
+        ledger.close()
+
+
+def _serve_product(port: int, audit: Any) -> None:
+    import hashlib
+
+    from onpurpose import Gate, parse_policy
+    from onpurpose.adapters.clock import SystemClock
+    from onpurpose.core.access import ApiKey, Scope
+    from onpurpose.server.build import Services, Settings, build, run
+    from onpurpose.server.identity import Authority
+    from onpurpose.server.metrics import Metrics
+
+    gate = Gate(parse_policy(policy_text(EIGHT).encode(), "bench.yaml"), audit, reload_seconds=3600)
+
+    class OneGate:
+        def begin(self, call: Any, policy: str | None, *, workspace: str, key: str) -> Any:
+            return gate.begin(call)
+
+    key = ApiKey(
+        id="k", workspace="w", name="benchmark", prefix=SECRET[:11], hash=hashlib.sha256(SECRET.encode()).digest(),
+        scopes=frozenset({Scope.EVALUATE}), created_by="benchmark", created_at=0, per_minute=1_000_000_000,
+    )  # fmt: skip
+    parts = Services(
+        evaluator=OneGate(), authority=Authority([key]), clock=SystemClock(), metrics=Metrics(), close=gate.close,
+        settings=Settings(),
+    )  # fmt: skip
+    run(build(parts), port=port)
+
+
+if __name__ == "__main__":
+    if "--serve" in sys.argv:
+        serve(sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    else:
+        report(tables)
