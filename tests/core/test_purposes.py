@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -460,6 +462,29 @@ def test_an_agent_that_declares_anything_fills_no_memory() -> None:
     assert book.declared("x1") is not book.declared("x1")
 
 
+class Payload(dict[str, object]):
+    """A payload that can be seen to go."""
+
+
+@pytest.mark.parametrize("source", [None, "d", "e"])
+@pytest.mark.parametrize("elements", [None, ("orders.id",), ("x.y",)])
+def test_no_call_is_kept_once_it_is_answered(source: str | None, elements: object) -> None:
+    by = rules(policy(match=OF_D), policy(Outcome.DENY, Match(), "two"), of=BOUND, policies=(compiled("allow: []"),))
+    payload = Payload(secret="x")
+    seen = weakref.ref(payload)
+    asked = call(payload=payload, data_source_id=source, elements=elements)
+    verdict(by, asked)
+    del asked, payload
+    gc.collect()
+    assert seen() is None
+
+
+def test_calls_alike_share_one_decision() -> None:
+    by = rules(policy(), policies=(compiled("allow: [{capability: '*'}]"),))
+    one, other = (verdict(by, call(payload={"n": number})).decision for number in range(2))
+    assert one is other
+
+
 def test_what_is_remembered_of_names_is_bounded() -> None:
     by = rules(policy(match=OF_D))
     for number in range(5000):
@@ -467,3 +492,11 @@ def test_what_is_remembered_of_names_is_bounded() -> None:
     assert verdict(by, call(data_source_id="d")).decision.outcome is Outcome.ALLOW
     assert by.purposes is not None
     assert all(len(field.known) <= 1024 for field in by.purposes.declared("p").fields)
+
+
+def test_a_person_of_very_many_groups_is_matched_and_not_remembered() -> None:
+    by = rules(policy(match=Match(user_groups=("g999",))))
+    asked = call(identity=Identity("ann", tuple(f"g{number}" for number in range(1000))))
+    assert [verdict(by, asked).decision.outcome for _ in range(2)] == [Outcome.ALLOW] * 2
+    assert by.purposes is not None
+    assert not any(isinstance(fact, tuple) for field in by.purposes.declared("p").fields for fact in field.known)

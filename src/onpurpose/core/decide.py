@@ -81,7 +81,7 @@ def judge(rules: Rules, call: Call, facts: Facts, at: int) -> Verdict:
     each = _judge_each(rules.policies, call, facts)
     asked = _ask(rules, call, at)
     opinion = _opinion(rules, call, asked, asked.declared.live if asked else 0)
-    decision = _together(each, opinion, rules)
+    decision = _together(each, opinion, asked, rules)
     shadows: tuple[ShadowVerdict, ...] = ()
     if asked is not None and asked.declared.if_live:
         shadows = _purposes_in_shadow(asked, _strictest(each), decision.outcome, rules)
@@ -105,7 +105,7 @@ def judge_set(rules: Rules, promoted: frozenset[PolicyRef], call: Call, facts: F
     asked = _ask(rules, call, at)
     purposes = promoted & rules.purposes.in_shadow if rules.purposes else ()
     opinion = _opinion(rules, call, asked, asked.declared.standing(purposes) if asked else 0)
-    return _verdict(_together(each, opinion, rules), opinion, asked, ())
+    return _verdict(_together(each, opinion, asked, rules), opinion, asked, ())
 
 
 def trace(compiled: CompiledPolicy, call: Call) -> tuple[tuple[Rule, Answer], ...]:
@@ -193,16 +193,27 @@ def _meet(ruled: Outcome | None, purposed: Outcome | None, rules: Rules) -> Outc
     return ruled if purposed is None or purposed < ruled else purposed
 
 
-def _together(each: list[Decision] | None, opinion: Opinion, rules: Rules) -> Decision:
-    """The decision of all layers, its decisive reasons first; the very one of a layer that is alone."""
+def _together(each: list[Decision] | None, opinion: Opinion, asked: Asked | None, rules: Rules) -> Decision:
+    """The decision of all layers, its decisive reasons first; the very one of a layer that is alone.
+
+    Most calls share the decision of a rule and that of a purpose: so do they what both come to.
+    """
     purposed = opinion.decision
     if each is None:
         if purposed is not None and opinion.outcome is not None:
             return purposed
         each = [OBSERVED if rules.unmatched is _ALLOW else NO_POLICY]
-    if purposed is None and len(each) == 1:
-        return each[0]
-    said = each if purposed is None else [*each, purposed]
+    if len(each) > 1 or purposed is None:
+        said = each if purposed is None else [*each, purposed]
+        return _join(said) if len(said) > 1 else said[0]
+    alone = each[0]
+    if asked is None or not (alone.settled and purposed.settled):
+        return _join([alone, purposed])
+    joined = asked.declared.joined
+    return joined.get((alone, purposed)) or remember(joined, (alone, purposed), _join([alone, purposed]))
+
+
+def _join(said: list[Decision]) -> Decision:
     return Decision(max([decision.outcome for decision in said]), lambda: _reasons(said))
 
 

@@ -121,6 +121,11 @@ class Decision:
             reasons = self._reasons = reasons()
         return reasons
 
+    @property
+    def settled(self) -> bool:
+        """Whether the reasons are worked out: the decision then holds nothing of the call but words."""
+        return isinstance(self._reasons, tuple)
+
     def __repr__(self) -> str:
         return f"Decision({self.outcome!s}, {', '.join(str(reason.code) for reason in self.reasons)})"
 

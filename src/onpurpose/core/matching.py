@@ -25,7 +25,7 @@ Read: TypeAlias = Callable[[Call, int], Hashable]
 Tell: TypeAlias = Callable[[Any], Answers]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MOST = 1024  # answers that are remembered: names may come from anywhere
+_MOST, _FEW = 1024, 64  # answers that are remembered, of so many groups at most: names may come from anywhere
 
 
 def remember(known: dict[Hashable, _T], key: Hashable, value: _T) -> _T:
@@ -92,11 +92,14 @@ class Field:
         self.known: dict[Hashable, Answers] = {}
 
     def learn(self, value: Hashable) -> Answers:
-        """The answers for a fact, remembered."""
+        """The answers for a fact, remembered unless it is too large to keep."""
         if value is None:
             return remember(self.known, value, (self._silent, self._all))
         surely, possibly = self._tell(value)
-        return remember(self.known, value, (self._silent | surely, self._silent | possibly))
+        answers = self._silent | surely, self._silent | possibly
+        if isinstance(value, tuple) and len(value) > _FEW:  # the groups of one person alone
+            return answers
+        return remember(self.known, value, answers)
 
 
 def fields(matches: list[Match]) -> Iterator[Field]:

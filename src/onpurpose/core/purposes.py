@@ -131,7 +131,7 @@ class Declared:
 
     __slots__ = (
         "_asks", "_denies", "_fired", "_in_shadow", "_live_named", "_opinions", "_probes", "_status", "elements",
-        "fields", "if_live", "live", "policies", "purpose", "verdicts",
+        "fields", "if_live", "joined", "live", "policies", "purpose", "verdicts",
     )  # fmt: skip
 
     def __init__(self, purpose: Purpose | None, live: tuple[Placed, ...], shadow: tuple[Placed, ...]) -> None:
@@ -151,6 +151,7 @@ class Declared:
         self._fired = tuple(_fired(ref, policy) for ref, policy in self.policies)
         self._opinions: dict[Hashable, Opinion] = {}
         self.verdicts: dict[Hashable, tuple[ShadowVerdict, ...]] = {}
+        self.joined: dict[Hashable, Decision] = {}
 
     def standing(self, promoted: Iterable[PolicyRef]) -> int:
         """The set that would decide, were these policies in shadow live, each in place of the one of its name."""
