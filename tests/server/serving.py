@@ -17,8 +17,9 @@ from onpurpose.adapters.clock import SystemClock
 from onpurpose.adapters.memory import MemoryLedger
 from onpurpose.core.access import ApiKey, Scope
 from onpurpose.core.call import Call
+from onpurpose.core.claim import Claim, ClaimState
 from onpurpose.ports import Ledger
-from onpurpose.server.build import Claim, ClaimState, Pending, Services, build, make_server
+from onpurpose.server.build import Pending, Services, build, make_server
 from onpurpose.server.identity import Authority
 from onpurpose.server.metrics import Metrics
 

@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from onpurpose.core.claim import Claim, ClaimState
 from onpurpose.core.revision import StoreError
-from onpurpose.server.build import Claim, ClaimState
 from tests.server.serving import Gates, Remembered, Served, gate, services, serving
 
 CALL = {"agent_id": "a", "capability": "open"}

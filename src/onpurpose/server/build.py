@@ -35,8 +35,6 @@ from onpurpose.server.problems import (
     too_slow,
 )
 from onpurpose.server.services import (
-    Claim,
-    ClaimState,
     Evaluator,
     Feed,
     Idempotency,
@@ -49,8 +47,6 @@ from onpurpose.server.stream import Stream
 
 __all__ = [
     "App",
-    "Claim",
-    "ClaimState",
     "Evaluator",
     "Feed",
     "Idempotency",

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from onpurpose.core.access import ApiKey
 from onpurpose.core.access import Scope as Right
 from onpurpose.core.call import Call
+from onpurpose.core.claim import Claim, ClaimState
 from onpurpose.core.result import Result
 from onpurpose.core.revision import StoreError
 from onpurpose.server.answer import write_answer, write_batch
@@ -39,7 +40,7 @@ from onpurpose.server.problems import (
     unavailable,
 )
 from onpurpose.server.question import read_batch, read_call, read_json
-from onpurpose.server.services import Claim, ClaimState, Idempotency, Pending, Services
+from onpurpose.server.services import Idempotency, Pending, Services
 from onpurpose.waiting import done
 
 log = logging.getLogger("onpurpose")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
-from msgspec import Struct
 from starlette.routing import BaseRoute
 
 from onpurpose.core.call import Call
+from onpurpose.core.claim import Claim
 from onpurpose.core.record import Receipt
 from onpurpose.core.result import Result
 from onpurpose.ports import Clock
@@ -51,25 +50,6 @@ class Minter(Protocol):
         May raise: the call is then answered with a problem, and no tool runs.
         """
         ...
-
-
-class ClaimState(StrEnum):
-    """What is known of an idempotency key."""
-
-    NEW = "new"
-    """Nothing: it is the claimant's now, to be settled or released."""
-    BUSY = "busy"
-    """The same request is being answered at this moment."""
-    ANSWERED = "answered"
-    OTHER = "other"
-    """It was used for another request."""
-
-
-class Claim(Struct, frozen=True, kw_only=True):
-    """What became of claiming an idempotency key; `body` is the first answer where there is one."""
-
-    state: ClaimState
-    body: bytes | None = None
 
 
 class Idempotency(Protocol):
