@@ -218,6 +218,7 @@ def test_one_of_several_windows_is_enough() -> None:
             call(),
             [DENY, "purpose_policy_unknown", "purpose_policy_matched"],
         ),
+        ("a doubtful denial alone", rules(policy(Outcome.DENY, OF_D)), call(), [DENY, "purpose_policy_unknown"]),
         (
             "a doubtful question beside one that allows",
             rules(policy(), policy(Outcome.REQUIRE_APPROVAL, OF_D, "two")),
