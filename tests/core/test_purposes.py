@@ -16,7 +16,7 @@ from onpurpose.core.outcome import Outcome
 from onpurpose.core.purpose import Match, Purpose, PurposePolicy, Status, Window
 from onpurpose.core.purposes import PurposeBook, Rules, Verdict
 from onpurpose.core.span import Span
-from tests.core.asking import ALLOW, ASK, DENY, FALSE, TRUE, UNKNOWN, Label, compiled, table
+from tests.core.asking import ALLOW, ASK, DENY, FALSE, TRUE, UNKNOWN, Label, Word, compiled, table
 
 PLACE = Span("purposes.yaml", 1, 1)
 ANN = Identity("ann", ("support",))
@@ -101,6 +101,12 @@ def answer(match: Match, asked: Call, at: int = NOON) -> str:
             "the environment",
             Match(identity_required=False, environments=("production",)),
             call(policy_context={"environment": Label.PRODUCTION}),
+            TRUE,
+        ),
+        (
+            "the environment as an enum",
+            Match(identity_required=False, environments=("production",)),
+            call(policy_context={"environment": Word.PRODUCTION}),
             TRUE,
         ),
         (
