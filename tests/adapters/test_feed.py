@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -134,10 +135,12 @@ def test_every_field_of_a_decision_comes_back(feed: SqlFeed) -> None:
 def test_the_position_moves_with_what_is_added(feed: SqlFeed) -> None:
     told = Event(n=1, workspace="acme", kind="policy.saved", at=NOON, chain="b", seq=1)
     epoch = feed.position().epoch
+    assert feed.newest() == (epoch, 0)
     add(feed, [entry(1), entry(2)], events=[told], chains={"a": 2, "b": 1})
     add(feed, [entry(3)], chains={"a": 3})
     found = feed.position()
     assert (found.epoch, found.decisions, found.events, found.chains) == (epoch, 3, 1, {"a": 3, "b": 1})
+    assert feed.newest() == (epoch, 3)
     assert feed.events("acme") == [told]
 
 
@@ -316,6 +319,16 @@ def test_numbers_beyond_every_database_are_no_trouble(feed: SqlFeed) -> None:
     assert feed.page(everything, before=-huge).entries == ()
     assert feed.since("acme", huge, huge) == []
     assert feed.events("acme", before=huge, limit=huge) == []
+
+
+@pytest.mark.parametrize("name", ["half a pair \ud800", "nul \0", "", "'; DROP TABLE decisions; --", "%s %(n)s :n"])
+def test_a_name_that_no_database_keeps_is_only_not_found(feed: SqlFeed, name: str) -> None:
+    add(feed, [entry(1)])
+    assert feed.page(Search(workspace="acme", agent_id=name, policy=name)).entries == ()
+    assert feed.decision("acme", name) is None
+    assert feed.events("acme", kinds=[name]) == []
+    assert SqlRollups(feed.engine).series(POLICY, Bucket.DAY, f"agent:{name}") == []
+    assert feed.since("acme", 0, 1) == [entry(1)]
 
 
 def test_a_long_name_is_found_by_all_of_it(feed: SqlFeed) -> None:
@@ -548,6 +561,16 @@ def test_a_log_that_was_closed_is_followed_too(tmp_path: Path) -> None:
         head = log.append(Record("x", b"{}")).result(30)
     with closing(SqliteFollow(tmp_path / "onpurpose.db")) as follow:
         assert follow.chains() == {head.chain: 2}
+
+
+def test_a_log_is_followed_by_several_threads(tmp_path: Path) -> None:
+    path = tmp_path / "onpurpose.db"
+    with ledger(path) as log, closing(SqliteFollow(path)) as follow:
+        appended = [log.append(Record("x", b'{"n":%d}' % number)) for number in range(200)]
+        head = appended[-1].result(30)
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda seq: follow.after(head.chain, seq, 1)[0].seq, range(200)))
+    assert found == list(range(1, 201))
 
 
 def test_what_is_no_log_is_not_followed(tmp_path: Path) -> None:

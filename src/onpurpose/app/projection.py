@@ -62,6 +62,10 @@ class Feed(Protocol):
 class Decisions(Protocol):
     """The feed for those who read it. Raises `StoreError` where it cannot be reached."""
 
+    def newest(self) -> tuple[str, int]:
+        """The feed's epoch, and the newest number that it gave to a decision, over all workspaces."""
+        ...
+
     def page(self, search: Search, *, before: int | None = None, limit: int = 50) -> Page:
         """The newest decisions of a search, those below the number `before`."""
         ...

@@ -160,6 +160,6 @@ class Page(Struct, frozen=True, kw_only=True):
 
 def kept(text: str) -> str:
     """The text as the feed keeps it: its first characters, none of which a database refuses."""
-    if len(text) <= LONGEST and "\0" not in text:
+    if text.isascii() and len(text) <= LONGEST and "\0" not in text:
         return text
-    return text[:LONGEST].replace("\0", "\ufffd")
+    return text[:LONGEST].replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,12 @@ class SqlFeed:
         return self._engine.connect().execution_options(**{IMMEDIATE: True})
 
     # -- for those who read
+
+    def newest(self) -> tuple[str, int]:
+        """The feed's epoch, and the newest number that it gave to a decision, over all workspaces."""
+        with reading(self._engine) as connection:
+            row = connection.execute(select(state.c.epoch, state.c.decisions)).one()
+        return row.epoch, row.decisions
 
     def page(self, search: Search, *, before: int | None = None, limit: int = 50) -> Page:
         """The newest decisions of a search, those below the number `before`; bounded work however rare they are."""
@@ -249,12 +256,13 @@ WHERE chain = (SELECT id FROM chains WHERE name = ?) AND seq > ? ORDER BY seq LI
 class SqliteFollow:
     """Follows the log in an SQLite file, which others write. Never writes; holds no view of it between two questions.
 
-    A log that is not there yet has no chains. Raises `LedgerError` where it cannot be read. For one
-    thread at a time, whichever it is. Close it before the log's writers, or their write-ahead log stays.
+    A log that is not there yet has no chains. Raises `LedgerError` where it cannot be read. Thread-safe.
+    Close it before the log's writers, or their write-ahead log stays.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path).absolute()
+        self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._seen: tuple[int, dict[str, int]] = (0, {})
 
@@ -278,15 +286,20 @@ class SqliteFollow:
 
     def close(self) -> None:
         """Let go of the file."""
+        with self._lock:
+            self._let_go()
+
+    def _let_go(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def _rows(self, statement: str, values: tuple[object, ...] = ()) -> list[Any]:
         try:
-            if self._connection is None:
-                self._connection = self._open()
-            return self._connection.execute(statement, values).fetchall()
+            with self._lock:
+                if self._connection is None:
+                    self._connection = self._open()
+                return self._connection.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             self.close()
             raise LedgerError(f"the log `{self._path}` cannot be read: {error}") from error

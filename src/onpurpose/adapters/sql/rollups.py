@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from onpurpose.adapters.sql.feed_tables import CONFIDENCE, COUNTED, rollups
-from onpurpose.core.feed import Bucket, Cell, Judged
+from onpurpose.core.feed import Bucket, Cell, Judged, kept
 from onpurpose.core.revision import StoreError
 from onpurpose.core.statistics import Counts
 
@@ -29,7 +29,10 @@ class SqlRollups:
         self, judged: Judged, bucket: Bucket, dimension: str, since: int | None = None, until: int | None = None
     ) -> list[Cell]:
         """The cells of one dimension in order of time, those that begin at `since` or later and before `until`."""
-        query = select(*_columns).where(*_of(judged), rollups.c.bucket == int(bucket), rollups.c.dimension == dimension)
+        what, colon, name = dimension.partition(":")
+        query = select(*_columns).where(
+            *_of(judged), rollups.c.bucket == int(bucket), rollups.c.dimension == f"{what}{colon}{kept(name)}"
+        )
         if since is not None:
             query = query.where(rollups.c.start >= since)
         if until is not None:
@@ -83,7 +86,7 @@ def _of(judged: Judged) -> list[Any]:
     return [
         columns.workspace == judged.workspace,
         columns.kind == judged.kind,
-        columns.name == judged.name,
+        columns.name == kept(judged.name),
         columns.revision == judged.revision,
     ]
 
