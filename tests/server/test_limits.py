@@ -36,15 +36,15 @@ def test_no_key_gets_more_than_its_burst_and_its_share(per_minute: int, asked: l
             granted += number
             largest = max(largest, number)
     share = (clock.now - 1000 + BURST_SECONDS) * per_minute / 60
-    assert granted <= share + largest + 1e-6
+    assert granted <= share + largest + 1e-3
 
 
 @given(st.integers(1, 6000), st.integers(1, 500))
 def test_whoever_waits_as_told_is_let_in(per_minute: int, number: int) -> None:
     clock = Seconds()
     bucket = Limits(per_minute, now=clock)
-    bucket.take("k", count=number)
-    wait = bucket.take("k")
+    while not (wait := bucket.take("k", count=number)):
+        pass
     clock.now += wait
     assert bucket.take("k") == 0
 

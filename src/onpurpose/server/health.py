@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 
 import orjson
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -21,12 +20,12 @@ PATIENCE_SECONDS = 5.0
 
 
 def routes(ready: Callable[[], list[str]]) -> list[Route]:
-    """The two probes; anybody may ask them. `ready` is run in a worker thread."""
+    """The two probes; anybody may ask them. `ready` is run in a worker thread, in one at a time."""
+    asking = _Asking(ready)
 
     async def readyz(_: Request) -> Response:
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                missing = await run_in_threadpool(ready)
+            missing = await asking.ask()
         except TimeoutError:
             missing = ["the service could not tell in time whether it is ready"]
         except Exception:
@@ -35,6 +34,20 @@ def routes(ready: Callable[[], list[str]]) -> list[Route]:
         return _ready() if not missing else _not_ready(missing)
 
     return [Route("/healthz", _alive, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]
+
+
+class _Asking:
+    """Asks the parts, once for all probes that wait: where one hangs, it takes one thread and no more."""
+
+    def __init__(self, ready: Callable[[], list[str]]) -> None:
+        self._ready = ready
+        self._task: asyncio.Task[list[str]] | None = None
+
+    async def ask(self) -> list[str]:
+        """What is missing. Raises `TimeoutError`, and what the parts raise."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(asyncio.to_thread(self._ready))
+        return await asyncio.wait_for(asyncio.shield(self._task), PATIENCE_SECONDS)
 
 
 async def _alive(_: Request) -> Response:

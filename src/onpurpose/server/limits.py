@@ -13,6 +13,8 @@ BURST_SECONDS = 10.0
 """How many seconds' worth of requests may come at once after a rest."""
 
 _KEPT = 4096
+_EXACT = 1e-6
+"""Seconds by which sums of floats may be off: who waited as told is let in."""
 
 
 class Limits:
@@ -36,7 +38,7 @@ class Limits:
         interval = self._interval if per_minute is None else 60.0 / max(per_minute, 1)
         full = max(self._full.get(key, now), now)
         ahead = full - now - max(BURST_SECONDS - interval, 0.0)
-        if ahead > 0 or per_minute == 0:
+        if ahead > _EXACT or per_minute == 0:
             return max(1, ceil(ahead))
         self._full[key] = full + count * interval
         if len(self._full) > self._most:
