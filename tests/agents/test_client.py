@@ -633,10 +633,12 @@ def test_a_cancelled_question_is_given_up(service: Service) -> None:
         async with AsyncClient(service.url, KEY) as one:
             asking = asyncio.create_task(one.evaluate("a", "open"))
             await held.wait()
+            (task,) = one._tasks
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
-            assert not one._tasks or all(task.cancelling() for task in one._tasks)
+            await asyncio.wait([task])
+            assert task.cancelled()
 
     asyncio.run(run())
 
@@ -688,6 +690,19 @@ def test_who_waits_while_a_client_is_closed_is_denied(service: Service) -> None:
     one.close()
     waiting.join(10)
     assert codes(results[0]) == [Code.UNREACHABLE]
+
+
+def test_coroutines_that_wait_while_a_client_is_closed_are_denied_at_once(service: Service) -> None:
+    service.answering = service.hold
+
+    async def run() -> list[Result]:
+        one = AsyncClient(service.url, KEY, timeout_seconds=600)
+        waiting = [asyncio.create_task(one.evaluate("a", "open")) for _ in range(3)]
+        await asyncio.sleep(0)
+        await one.close()
+        return await asyncio.gather(*waiting)
+
+    assert [codes(result) for result in asyncio.run(run())] == [[Code.UNREACHABLE]] * 3
 
 
 @pytest.mark.parametrize("make", [Client, AsyncClient])

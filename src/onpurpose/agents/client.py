@@ -58,7 +58,7 @@ class Line(Protocol):
         ...
 
     def close(self) -> None:
-        """Hang up; whoever still waits is given `OSError`."""
+        """Hang up. Later questions are given `OSError`; one that waits ends in its time."""
         ...
 
 
@@ -212,7 +212,7 @@ class Client(_Surface):
         return await ask_async(self, Call(agent_id, capability, payload, **fields), policy_path)
 
     def close(self) -> None:
-        """Hang up. Calls are denied from now on, those still waiting too."""
+        """Hang up. Calls are denied from now on; one that waits for its answer ends in its time."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._line.close()
 
@@ -226,7 +226,7 @@ class AsyncClient(_Surface):
     def __init__(self, line: AsyncLine, *, patience: float, retry: bool = True) -> None:
         super().__init__(patience, retry=retry)
         self._line = line
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Reply]] = set()
         self._closed = False
 
     async def evaluate(self, agent_id: str, capability: str, payload: object = None, **fields: Any) -> Result:
@@ -260,33 +260,21 @@ class AsyncClient(_Surface):
 
         if self._closed:
             raise RuntimeError("the client is closed")
-        loop = asyncio.get_running_loop()
-        receipt = _Receipt()
-        task = loop.create_task(self._post(body, key, receipt))
-        receipt.task = task
+        asyncio.get_running_loop()  # before there is a coroutine that nobody would run
+        task = asyncio.ensure_future(self._line.post(body, key))
+        receipt = _Receipt(task)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return receipt
-
-    async def _post(self, body: bytes, key: str | None, receipt: Future[Any]) -> None:
-        try:
-            reply = await self._line.post(body, key)
-        except BaseException as error:
-            if not receipt.cancelled():
-                receipt.set_exception(error if isinstance(error, Exception) else CancelledError("it was given up"))
-            if not isinstance(error, Exception):
-                raise
-        else:
-            if not receipt.cancelled():
-                receipt.set_result(reply)
 
 
 class _Receipt(Future[Any]):
     """The future of a coroutine's answer, on one event loop. Who cancels it ends the asking."""
 
-    def __init__(self) -> None:
+    def __init__(self, task: asyncio.Future[Reply]) -> None:
         super().__init__()
-        self.task: asyncio.Task[None] | None = None
+        self._task = task
+        task.add_done_callback(self._settle)
 
     def result(self, timeout: float | None = None) -> Any:
         """As any future's, but the loop's own thread cannot wait: it would wait for itself."""
@@ -296,6 +284,14 @@ class _Receipt(Future[Any]):
 
     def cancel(self) -> bool:
         """End the asking, where it has not ended."""
-        if self.task is not None:
-            self.task.cancel()
+        self._task.cancel()
         return super().cancel()
+
+    def _settle(self, task: asyncio.Future[Reply]) -> None:
+        error = CancelledError("it was given up") if task.cancelled() else task.exception()
+        if self.cancelled():
+            return
+        if error is not None:
+            self.set_exception(error)
+        else:
+            self.set_result(task.result())
