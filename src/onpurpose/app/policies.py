@@ -134,7 +134,7 @@ class Held:
     def _recovered(self) -> None:
         if self.problem is not None:
             log.info("policy %s is in force again", self.source.name)
-            self.state = State(self.source.name, *self.state.policies[:1])
+            self.state = State(self.source.name, self.state.policies[0] if self.state.policies else None)
         self.problem, self._failed = None, ""
 
     def _refuse(self, problem: str, failed: str) -> None:
@@ -254,7 +254,7 @@ class Policies:
         self._sources = sources
         self._by_path: dict[str, Held] = {}
         self._choices: tuple[Choice, ...] = ()
-        self._only: Held | Fixed | None = None
+        self._only: Held | Fixed | Chosen | None = None
         self._index: Index | None = None
         self._otherwise: tuple[State, ...] = ()
 
