@@ -288,7 +288,7 @@ def changes(draw: st.DrawFn) -> Change:
 
 
 @settings(
-    max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], deadline=None
 )
 @given(change=changes())
 def test_any_single_change_of_a_closed_log_is_found(template: Template, change: Change) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ class DayFiles:
                 continue  # a file of somebody else's
         return sorted(found)
 
-    def read(self, day: date, chain: str | None = None, behind: int = 0) -> Iterator[Stored]:
+    def read(self, day: date, chain: str | None = None, behind: int = 0) -> Generator[Stored, None, None]:
         """The day's records, or those of one chain behind a number, as the file has them; `position` is 0."""
         path = self._folder / self.name(day)
         try:

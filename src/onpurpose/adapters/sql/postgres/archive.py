@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from datetime import date
 from itertools import count as numbers
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import psycopg
 from psycopg import IsolationLevel
@@ -22,10 +24,6 @@ from onpurpose.core.record import LedgerError, Stored
 _CHECKPOINTS = "SELECT n, body, signature, starts FROM checkpoints WHERE n > %s ORDER BY n"
 _FROM = "SELECT n, count FROM checkpoints WHERE count <= %s ORDER BY count DESC, n DESC LIMIT 1"
 _COUNT = "SELECT count FROM checkpoints ORDER BY n DESC LIMIT 1"
-_UNUSED = """
-SELECT name FROM chains WHERE NOT EXISTS (SELECT 1 FROM records WHERE chain = chains.id AND day >= chains.day)
-AND NOT EXISTS (SELECT 1 FROM records WHERE chain = chains.id) ORDER BY id
-"""
 _FETCH = 100
 
 
@@ -84,9 +82,8 @@ class PostgresArchive:
     def damage(self) -> Iterator[str]:
         """Names of chains without a record, and what was added to the tables that could falsify them."""
         with self._reading():
-            streams = Streams(self._connection, self._cursors, self._archived)
-            for (name,) in self._connection.execute(_UNUSED).fetchall():
-                if not streams.was_archived(name):
+            with contextlib.closing(Streams(self._connection, self._archived, whole=True)) as streams:
+                for name in streams.unused():
                     yield f"there is no record of the chain `{name}`"
             for text in schema.foreign(self._connection):
                 yield f"the tables were changed: {text}"
@@ -115,7 +112,7 @@ class PostgresArchive:
     def _all(self) -> Iterator[Stored]:
         """Every record, even those that nothing derived from the log knows of."""
         position = 0
-        with contextlib.closing(Streams(self._connection, self._cursors, self._archived)) as streams:
+        with contextlib.closing(Streams(self._connection, self._archived, whole=True)) as streams:
             for signed, _ in self._checkpoints(None):
                 checkpoint = _parsed(signed)
                 if checkpoint is not None:
@@ -128,7 +125,7 @@ class PostgresArchive:
             newest = self._connection.execute(_COUNT).fetchone()
             after = max(0, (newest[0] if newest else 0) + after)
         start, position = self._connection.execute(_FROM, (after,)).fetchone() or (None, 0)
-        with contextlib.closing(Streams(self._connection, self._cursors, self._archived)) as streams:
+        with contextlib.closing(Streams(self._connection, self._archived, whole=False)) as streams:
             for signed, starts in self._checkpoints(start):
                 checkpoint = _parsed(signed)
                 if checkpoint is not None:
@@ -136,7 +133,7 @@ class PostgresArchive:
                     yield from (stored for stored in grown if stored.position > after)
                     position = checkpoint.count
 
-    def _checkpoints(self, after: int | None) -> Iterator[tuple[Signed, dict[str, int]]]:
+    def _checkpoints(self, after: int | None) -> Iterator[tuple[Signed, dict[str, tuple[int, date]]]]:
         """The checkpoints behind a number, with what is noted of where each chain's growth began."""
         query = _CHECKPOINTS if after is not None else _CHECKPOINTS.replace("WHERE n > %s ", "")
         with self._connection.cursor(f"checkpoints_{next(self._cursors)}", binary=True) as cursor:
@@ -144,7 +141,7 @@ class PostgresArchive:
             for number, body, signature, starts in cursor.execute(query, None if after is None else (after,)):
                 whole = type(body) is bytes and type(signature) is bytes
                 signed = Signed(n=number, body=body if whole else b"", signature=signature if whole else b"")
-                yield signed, starts if isinstance(starts, dict) else {}
+                yield signed, _starts(starts)
 
     def _read_anchor(self) -> Signed | LedgerError | None:
         try:
@@ -173,3 +170,11 @@ def _parsed(signed: Signed) -> Checkpoint | None:
         return parse(signed.body)
     except ValueError:
         return None
+
+
+def _starts(noted: Any) -> dict[str, tuple[int, date]]:
+    """Where the growth of chains began. Nothing where it was changed to anything else: they are then not shown."""
+    try:
+        return {str(name): (int(seq), date.fromisoformat(day)) for name, (seq, day) in noted.items()}
+    except (AttributeError, TypeError, ValueError):
+        return {}

@@ -6,6 +6,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -24,10 +25,12 @@ _AGE = "SELECT extract(epoch FROM clock_timestamp() - made)::float8 FROM checkpo
 _LEFT = """
 SELECT id FROM chains WHERE NOT ended AND id <> %s AND pg_try_advisory_xact_lock(%s, id)
 """
+_OPEN = "SELECT id, name, covered, covered_day FROM chains WHERE NOT ended AND id <> %s"
+# The day is given as a value, and planned for each time: so that partitions before it are not even opened.
 _HEADS = """
-SELECT chains.id, name, covered, seq, hash, records.day FROM chains CROSS JOIN LATERAL (
-    SELECT seq, hash, day FROM records WHERE chain = chains.id AND day >= covered_day ORDER BY seq DESC LIMIT 1
-) AS records WHERE NOT ended AND id <> %s
+SELECT open.id, seq, hash, day FROM unnest(%s::int[]) AS open (id) CROSS JOIN LATERAL (
+    SELECT seq, hash, day FROM records WHERE chain = open.id AND day >= %s ORDER BY seq DESC LIMIT 1
+) AS records
 """
 _COVER = """
 UPDATE chains SET covered = greatest(chains.covered, new.covered), covered_day = new.day, ended = new.ended
@@ -44,6 +47,13 @@ class Chain(Head, gc=False):
     day: date
 
 
+class Start(NamedTuple):
+    """How much of a chain is covered by checkpoints, and the day of the last record that is."""
+
+    covered: int
+    day: date
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reach:
     """How far a chain reaches now, and how far checkpoints covered it."""
@@ -51,12 +61,12 @@ class _Reach:
     row: int
     head: Head
     day: date
-    covered: int
+    start: Start
     ended: bool
 
     @property
     def grown(self) -> int:
-        return max(0, self.head.seq - self.covered)
+        return max(0, self.head.seq - self.start.covered)
 
 
 def newest(connection: Connection[TupleRow]) -> Signed | None:
@@ -105,10 +115,10 @@ class Signing:
         self._believed = (found, parse(found.body))
         return self._believed
 
-    def sign(self, connection: Connection[TupleRow], chain: Chain, covered: int, *, last: bool) -> Checkpoint:
-        """Add a checkpoint over all that is committed and this chain, of which `covered` records are covered."""
+    def sign(self, connection: Connection[TupleRow], chain: Chain, start: Start, *, last: bool) -> Checkpoint:
+        """Add a checkpoint over all that is committed and over this chain, which is covered up to `start`."""
         before = self.newest(connection)
-        own = _Reach(row=chain.row, head=chain, day=chain.day, covered=covered, ended=last)
+        own = _Reach(row=chain.row, head=chain, day=chain.day, start=start, ended=last)
         reaches = [own, *_others(connection, chain.row)]
         checkpoint = Checkpoint(
             log=before[1].log if before else secrets.token_hex(16),
@@ -135,15 +145,20 @@ class Signing:
 def _others(connection: Connection[TupleRow], own: int) -> list[_Reach]:
     """The chains, besides our own, that grew or that their writers have left."""
     left = {row for (row,) in connection.execute(_LEFT, (own, LOCKS))}
+    known = {row: (name, Start(covered, day)) for row, name, covered, day in connection.execute(_OPEN, (own,))}
+    if not known:
+        return []
+    since = min(start.day for _, start in known.values())
+    heads = connection.execute(_HEADS, (list(known), since), prepare=False)
     return [
-        _Reach(row=row, head=Head(name, seq, digest), day=day, covered=covered, ended=row in left)
-        for row, name, covered, seq, digest, day in connection.execute(_HEADS, (own,))
-        if seq > covered or row in left
+        _Reach(row=row, head=Head(known[row][0], seq, digest), day=day, start=known[row][1], ended=row in left)
+        for row, seq, digest, day in heads
+        if seq > known[row][1].covered or row in left
     ]
 
 
 def _keep(connection: Connection[TupleRow], kept: Signed, count: int, reaches: list[_Reach]) -> None:
-    starts = {reach.head.chain: reach.covered for reach in reaches}
+    starts = {reach.head.chain: [reach.start.covered, reach.start.day.isoformat()] for reach in reaches}
     connection.execute(_INSERT, (kept.n, count, Jsonb(starts), kept.body, kept.signature))
     columns = ([r.row for r in reaches], [r.head.seq for r in reaches], [r.day for r in reaches])
     connection.execute(_COVER, (*columns, [reach.ended for reach in reaches]))

@@ -16,6 +16,7 @@ _ATTACHED = """
 SELECT inhrelid::regclass::text FROM pg_inherits
 WHERE inhparent = 'records'::regclass AND NOT inhdetachpending AND inhrelid = to_regclass(%s)
 """
+_TABLES = "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'records'::regclass ORDER BY name"
 _DAYS = """
 SELECT to_date(right(inhrelid::regclass::text, 8), 'YYYYMMDD') AS day FROM pg_inherits
 WHERE inhparent = to_regclass('records') AND inhrelid::regclass::text ~ 'records_[0-9]{8}$' ORDER BY day
@@ -25,6 +26,14 @@ WHERE inhparent = to_regclass('records') AND inhrelid::regclass::text ~ 'records
 def days(connection: Connection[TupleRow]) -> list[date]:
     """The days that have a partition, in order."""
     return [day for (day,) in connection.execute(_DAYS)]
+
+
+def tables(connection: Connection[TupleRow]) -> list[str]:
+    """The tables that hold records, whatever they are called and however they came there, those of days in order.
+
+    As they can be written in a statement.
+    """
+    return [name for (name,) in connection.execute(_TABLES)]
 
 
 def name_of(day: date) -> str:

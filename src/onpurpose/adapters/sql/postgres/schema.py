@@ -39,8 +39,8 @@ STATEMENTS = (
         PRIMARY KEY (chain, seq, day)
     ) PARTITION BY RANGE (day)
     """,
-    # `count` and `starts` (where the growth of each chain began) repeat what the bodies say, to find a
-    # position without reading all checkpoints. A verification believes the bodies alone.
+    # `count` and `starts` (where the growth of each chain began: number and day) repeat what can be told from
+    # the bodies, to find a position without reading all checkpoints. A verification believes the bodies alone.
     """
     CREATE TABLE IF NOT EXISTS checkpoints (
         n bigint PRIMARY KEY,

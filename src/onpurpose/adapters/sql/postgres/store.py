@@ -18,7 +18,7 @@ from psycopg.rows import TupleRow
 
 from onpurpose.adapters.sql.anchor import read_anchor, write_anchor
 from onpurpose.adapters.sql.postgres import checkpoints, partitions, schema
-from onpurpose.adapters.sql.postgres.checkpoints import Chain, Signing
+from onpurpose.adapters.sql.postgres.checkpoints import Chain, Signing, Start
 from onpurpose.adapters.sql.postgres.connection import Address, close, lost
 from onpurpose.adapters.sql.postgres.copying import Row, copy
 from onpurpose.core.checkpoint import Checkpoint, Signed
@@ -220,7 +220,7 @@ class Store:
             opening = _opened(newest[1].n if newest else 0)
             draft, receipts, rows = _draft(Chain(name, 0, GENESIS, row, today), [opening, *bodies], today)
             copy(connection, row, today, rows)
-            checkpoint = self._signing.sign(connection, draft, 0, last=False)
+            checkpoint = self._signing.sign(connection, draft, Start(0, today), last=False)
         self.chains += 1
         self._advance(draft, len(receipts))
         self._covered, self.checkpoint = draft.seq, checkpoint
@@ -238,13 +238,13 @@ class Store:
             elif not checkpoints.try_lock(connection):
                 return min(_BUSY_SECONDS, self._checkpoint_seconds)
             # What another writer's checkpoint covers of our chain, ours need not.
-            found = connection.execute("SELECT covered FROM chains WHERE id = %s", (chain.row,)).fetchone()
-            covered = min(chain.seq, found[0]) if found else self._covered
+            found = connection.execute("SELECT covered, covered_day FROM chains WHERE id = %s", (chain.row,)).fetchone()
+            start = Start(min(chain.seq, found[0]), found[1]) if found else Start(self._covered, chain.day)
             age = checkpoints.age(connection)
-            if not last and covered > self._covered and age < self._checkpoint_seconds:
-                self._covered = covered
+            if not last and start.covered > self._covered and age < self._checkpoint_seconds:
+                self._covered = start.covered
                 return self._checkpoint_seconds - age
-            checkpoint = self._signing.sign(connection, chain, covered, last=last)
+            checkpoint = self._signing.sign(connection, chain, start, last=last)
         self._covered, self.checkpoint = chain.seq, checkpoint
         return self._checkpoint_seconds
 
