@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from itertools import count
 
+import msgspec
 import pytest
 
 from onpurpose import verify_token
@@ -103,32 +104,28 @@ class Thing:
     ],
     ids=["payload", "context"],
 )
-def test_a_call_that_holds_an_object_is_given_none(
-    service: Service, call: Call, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert service.tokens.mint(result(call), "acme") is None
-    assert "given no token" in caplog.text
+def test_no_token_can_be_made_for_a_call_that_holds_an_object(service: Service, call: Call) -> None:
+    with pytest.raises(TokenError, match="no token can be bound"):
+        service.tokens.mint(result(call), "acme")
 
 
-def test_a_call_changed_after_its_decision_is_given_none(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_token_can_be_made_for_a_call_that_changed_after_its_decision(service: Service) -> None:
     payload = {"id": 7}
     decided = result(Call("agent-7", "crm.read", payload, purpose_id="look_up"))
     payload["id"] = 8
-    assert service.tokens.mint(decided, "acme") is None
-    assert "not as it was decided" in caplog.text
+    with pytest.raises(TokenError, match="not as it was decided"):
+        service.tokens.mint(decided, "acme")
 
 
-def test_a_token_that_would_be_too_long_is_not_given(service: Service, caplog: pytest.LogCaptureFixture) -> None:
-    import msgspec
-
+def test_no_token_can_be_made_that_would_be_too_long(service: Service) -> None:
     broad = msgspec.structs.replace(PURPOSE, elements=tuple(f"table.column_{n}" for n in range(2000)))
-    assert service.tokens.mint(result(purpose=broad), "acme") is None
-    assert "longer than 16,384 bytes" in caplog.text
+    with pytest.raises(TokenError, match="longer than 16,384 bytes"):
+        service.tokens.mint(result(purpose=broad), "acme")
 
 
-def test_a_service_that_never_started_gives_none(caplog: pytest.LogCaptureFixture) -> None:
-    assert Service().tokens.mint(result(), "acme") is None
-    assert "no key to sign with" in caplog.text
+def test_a_service_that_never_started_can_make_none() -> None:
+    with pytest.raises(TokenError, match="no key to sign with"):
+        Service().tokens.mint(result(), "acme")
 
 
 # -- verifying

@@ -15,7 +15,6 @@ import orjson
 
 from onpurpose.core.call import Call
 from onpurpose.core.canonical import exact_digest
-from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.facts import Malformed
 from onpurpose.core.result import Result
 from onpurpose.core.revision import StoreError
@@ -108,19 +107,16 @@ class Tokens:
     def mint(self, result: Result, workspace: str, at: int | None = None) -> tuple[str, int] | None:
         """The token for a result and when it expires (microseconds UTC); `None` where it is given none.
 
-        `at` is when the decision was taken (microseconds UTC; now, unless given). None is given to a call that
-        holds an object, which no digest binds, and none that could not be signed: the log says why.
+        `at` is when the decision was taken (microseconds UTC; now, unless given). Raises `TokenError` where one
+        is due and cannot be made: for a call that holds an object, which no digest binds, for a purpose of
+        more elements than a token holds, without a key; and what the vault raises.
         """
         claims = claims_for(result, issuer=self.issuer, workspace=workspace, at=self._clock.now() if at is None else at)
         if claims is None or is_revoked(claims, self._held.revoked):
             return None
-        try:
-            if _bound(result.call) != claims.call:
-                raise TokenError("the call is not as it was decided")
-            return self._signer(claims.issued_at * _SECOND)(claims), claims.expires_at * _SECOND
-        except OnPurposeError as error:
-            log.error("decision %s is given no token: %s", claims.id, error)
-            return None
+        if _bound(result.call) != claims.call:
+            raise TokenError("the call is not as it was decided")
+        return self._signer(claims.issued_at * _SECOND)(claims), claims.expires_at * _SECOND
 
     def jwks(self) -> dict[str, object]:
         """The published keys: those that sign, will sign or may have signed a token that still lives."""
