@@ -24,3 +24,9 @@ def tenant(house: House) -> Tenant:
 def stranger(house: House) -> Tenant:
     """Another workspace."""
     return house.tenant()
+
+
+@pytest.fixture
+def operator(house: House) -> Tenant:
+    """The workspace of who runs the service."""
+    return house.operator

@@ -61,6 +61,7 @@ class House:
     authority: Authority
     served: Served = field(init=False)
     http: httpx2.Client = field(init=False)
+    operator: Tenant = field(init=False)
     numbers: Any = field(default_factory=lambda: count(1))
 
     def tenant(self) -> Tenant:
@@ -163,6 +164,10 @@ def opened(folder: Path) -> Iterator[House]:
         )
         house = House(uses, access, ledger, feed, Projector(follow, feed), rolled, tokens, log, authority)
         past = Past(decisions=feed, log=follow)
+        house.operator = Tenant(house, "default")
+        first = uses.keyring.first_key()
+        assert first is not None
+        house.operator.keys["admin"] = first
         made = routes(uses, past=past, tokens_of=tokens, log=log, clock=clock)
         parts = services(authority=authority, clock=clock, routes=made, operations=TABLE)
         house.served = stack.enter_context(serving(parts))

@@ -1,0 +1,130 @@
+"""Decisions, tokens and the log."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, StringConstraints
+
+from onpurpose.server.api.schemas.common import Limit, Line, Time, Wire, Words
+
+
+class DecisionQuery(Wire):
+    """Which decisions: each field narrows. `since` is included, `until` is not. `cursor` is a page's `next`."""
+
+    since: Time | None = None
+    until: Time | None = None
+    agent_id: Line | None = None
+    user_id: Line | None = None
+    capability: Line | None = None
+    purpose_id: Line | None = None
+    outcome: Literal["allow", "warn", "require_approval", "deny"] | None = None
+    shadow_outcome: Literal["allow", "warn", "require_approval", "deny"] | None = None
+    newly_blocked: bool | None = None
+    policy: Line | None = None
+    cursor: Annotated[str, StringConstraints(max_length=19, pattern=r"^[1-9][0-9]*$")] | None = None
+    limit: Limit = 50
+
+
+class DecisionBody(Wire):
+    """One decision as the feed tells it. `n` counts all decisions; `policy` is what decided, `code` why."""
+
+    n: int
+    id: str
+    at: int
+    agent_id: str
+    user_id: str | None
+    capability: str
+    purpose_id: str | None
+    outcome: Literal["allow", "warn", "require_approval", "deny"]
+    code: str
+    policy: str | None
+    digest: str | None
+    shadow_outcome: Literal["allow", "warn", "require_approval", "deny"] | None
+    newly_blocked: bool
+
+
+class DecisionPage(Wire):
+    """Decisions, newest first; `next` is the `cursor` of the next page.
+
+    A page may hold less than was asked for and have a next one: a search looks at so many at most.
+    """
+
+    items: list[DecisionBody]
+    next: str | None
+
+
+class DecisionRecord(Wire):
+    """One decision: its record, byte for byte what was hashed, and where it stands in the log."""
+
+    record: dict[str, JsonValue]
+    chain: str
+    seq: int
+    hash: str
+
+
+class TokenQuestion(Wire):
+    """A token, and for whom it must be."""
+
+    token: Annotated[str, Field(min_length=1, max_length=16_384)]
+    audience: Annotated[Line, Field(min_length=1)]
+
+
+class TokenAnswer(Wire):
+    """Whether the token is good now; its claims if it is, else why not."""
+
+    valid: bool
+    claims: dict[str, JsonValue] | None = None
+    reason: str | None = None
+
+
+class TokenRevoking(Wire):
+    """Revoke one token (`jti`), all of a purpose, or all of an agent, issued up to now."""
+
+    kind: Literal["jti", "purpose", "agent"]
+    value: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    reason: Words = ""
+
+
+class KeySet(Wire):
+    """The public keys that tokens are signed with (RFC 7517)."""
+
+    keys: list[dict[str, JsonValue]]
+
+
+class ExportQuery(Wire):
+    """Which records: those behind the position `after`; of all workspaces with `whole`, for the operator's alone."""
+
+    after: Time | None = None
+    whole: bool = False
+
+
+class AuditFinding(Wire):
+    """One thing that is wrong with the log."""
+
+    kind: str
+    message: str
+    chain: str | None
+    seq: int | None
+
+
+class AuditAnchor(Wire):
+    """The newest checkpoint: note it elsewhere, and give it to a later check."""
+
+    log: str
+    n: int
+    hash: str
+
+
+class AuditReport(Wire):
+    """What a check of the whole log found."""
+
+    ok: bool
+    total: int
+    findings: list[AuditFinding]
+    records: int
+    chains: int
+    checkpoints: int
+    uncovered: int
+    anchor: AuditAnchor | None
+    key: str | None
