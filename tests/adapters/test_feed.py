@@ -396,6 +396,10 @@ def test_no_search_reads_a_whole_table(feed: SqlFeed, search: Search) -> None:
     whole = [line for line in plans.lines if line.startswith("SCAN") and "(subquery" not in line]
     assert [line for line in whole if line.split()[1].startswith(("decision", "events", "rollups"))] == []
     assert not [line for line in plans.lines if "AUTOMATIC" in line]
+    asked = [name for name in Search.__struct_fields__ if name not in {"workspace", "since", "until", "policy"}]
+    for name in asked:
+        if getattr(search, name) is not None:
+            assert any(f"decisions_by_{name}_sqlite (workspace=? AND {name}=?" in line for line in plans.lines)
 
 
 # -- counts

@@ -9,8 +9,11 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_,
 from onpurpose.adapters.sql.feed_tables import HOUR, MINUTE, SEARCHED, decision_policies, decisions, spans
 from onpurpose.core.feed import Search, kept
 
-CANDIDATES = (1_000, 10_000, 30_000)
+CANDIDATES = (1_000, 3_000, 6_000)
 """How many decisions that meet the leading condition are looked at, round by round, for one page."""
+
+COUNTED = 20_000
+"""How many decisions that meet a condition are counted, to see which condition is the rarest."""
 
 ABOVE_ALL = 1 << 62
 """Greater than every number and time in the feed; a greater one is as good."""
@@ -74,7 +77,7 @@ def _rarest(connection: Connection, leads: list[_Lead], low: int, high: int) -> 
     """The condition that fewest decisions meet, as far as they are counted; the first of equals."""
     if len(leads) == 1:
         return leads[0]
-    most = CANDIDATES[-1]
+    most = COUNTED
     found = []
     for place, lead in enumerate(leads):
         some = _candidates(lead, low, high).limit(most).subquery()

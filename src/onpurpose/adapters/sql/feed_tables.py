@@ -112,7 +112,7 @@ _index("decision_id", "workspace", "decision_id")
 for _column in SEARCHED:
     _given = decisions.c[_column].is_not(None) if decisions.c[_column].nullable else None
     _index(_column, "workspace", _column, there=_given)
-_index("newly_blocked", "workspace", there=decisions.c.newly_blocked.is_(True))
+_index("newly_blocked", "workspace", "newly_blocked", there=decisions.c.newly_blocked.is_(True))
 
 decision_policies = Table(
     "decision_policies",
