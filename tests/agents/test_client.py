@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time
@@ -746,3 +749,44 @@ def test_a_call_itself_can_be_asked(client: Client) -> None:
     pending = client.begin(Call("a", "open", {"id": 7}))
     assert pending.finish(10).allowed
     assert pending.finish().allowed
+
+
+FORKED = """\
+import os, sys
+from onpurpose import Client
+client = Client(sys.argv[1], sys.argv[2])
+assert client.evaluate("a", "open", {"n": 1}).allowed
+child = os.fork()
+allowed = [client.evaluate("a", "open", {"n": n, "child": not child}).allowed for n in range(20)]
+if not child:
+    os._exit(0 if all(allowed) else 1)
+assert all(allowed)
+assert os.waitpid(child, 0)[1] == 0
+client.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
+def test_a_forked_child_asks_over_connections_of_its_own(service: Service) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED, service.url, KEY], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(service.asked) == 41
+
+
+SLOWLY = """\
+from onpurpose import Client
+import sys
+with Client(sys.argv[1], sys.argv[2], timeout_seconds=0.2) as client:
+    print(client.evaluate("a", "open").explain())
+"""
+
+
+def test_a_process_ends_though_the_service_keeps_silent(service: Service) -> None:
+    service.answering = service.hold
+    done = subprocess.run(
+        [sys.executable, "-c", SLOWLY, service.url, KEY], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "did not answer in time" in done.stdout

@@ -243,7 +243,7 @@ def _reason(one: _Reason) -> Reason:
     outcome = _BY_NAME[one.outcome]
     if one.rule is not None:
         source, _, line = one.rule.at.rpartition(":")
-        rule = RuleRef(outcome=outcome, capability=one.rule.capability, span=Span(source, int(line), 1))
+        rule = RuleRef(outcome=outcome, capability=one.rule.capability, span=Span(printable(source), int(line), 1))
     return Reason(
         code=cast(Code, one.code),  # a code that only a newer service knows stays as it is written
         outcome=outcome,
