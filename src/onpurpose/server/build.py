@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 from pathlib import Path
@@ -24,6 +25,7 @@ from onpurpose.server.evaluate import Evaluate, send_problem
 from onpurpose.server.headers import secure
 from onpurpose.server.identity import STATE, authenticate, permit
 from onpurpose.server.limits import Limits
+from onpurpose.server.listening import place
 from onpurpose.server.metrics import CONTENT_TYPE, Metrics
 from onpurpose.server.problems import (
     ANSWERS,
@@ -81,8 +83,9 @@ class App:
         limits = Limits(services.settings.per_minute)
         self._evaluate = Evaluate(services, limits)
         self._stream = Stream(services)
-        routes = [*services.routes, *_frame(services)]
-        self._rest = _Rest(services, limits, self._stream, Starlette(routes=routes, exception_handlers={**ANSWERS}))
+        starlette = Starlette(routes=[*services.routes, *_frame(services)], exception_handlers={**ANSWERS})
+        starlette.router.redirect_slashes = False  # a redirect would name whatever host the client wrote
+        self._rest = _Rest(services, limits, self._stream, starlette)
         self._http: ASGIApp = self._answer
         if services.settings.cors_origins:
             self._http = CORSMiddleware(
@@ -237,6 +240,13 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say where."""
+        await super().startup(sockets)
+        if self.started and sockets:  # without sockets of ours, uvicorn says it
+            scheme = "https" if self.config.is_ssl else "http"
+            log.info("onpurpose listens on %s", ", ".join(f"{scheme}://{place(one)}" for one in sockets))
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take nothing new, finish what is begun, then close."""
         self._app.end_streams()
@@ -273,9 +283,12 @@ def make_server(  # noqa: PLR0913  its settings
     return Server(app, config)
 
 
-def run(app: App, host: str = "127.0.0.1", port: int = 8080, **settings: Any) -> None:
-    """Serve until SIGTERM or SIGINT; then finish what is begun and close. `settings` as in `make_server`."""
-    make_server(app, host, port, **settings).run()
+def run(app: App, sockets: list[socket.socket] | None = None, **settings: Any) -> None:
+    """Serve until SIGTERM or SIGINT; then finish what is begun and close. `settings` as in `make_server`.
+
+    `sockets` are bound already; without them, host and port of the settings are listened on.
+    """
+    make_server(app, **settings).run(sockets)
 
 
 def _has_uvloop() -> bool:

@@ -43,7 +43,7 @@ class Metrics(Collector):
         ProcessCollector(registry=self._registry)
 
     def decided(self, outcome: Outcome, seconds: float) -> None:
-        """Count one answered call, and how long it took from its headers to its answer."""
+        """Count one answered call, and how long it took from its body to its answer."""
         self._outcomes[outcome] += 1
         self._latency[bisect_left(BUCKETS, seconds)] += 1
         self._seconds += seconds
@@ -79,5 +79,5 @@ class Metrics(Collector):
         for end, count in zip((*map(str, BUCKETS), "+Inf"), self._latency, strict=True):
             total += count
             buckets.append((end, total))
-        name, what = "onpurpose_evaluate_seconds", "From a call's headers to its answer."
+        name, what = "onpurpose_evaluate_seconds", "From a call's body to its answer."
         return HistogramMetricFamily(name, what, buckets=buckets, sum_value=self._seconds)
