@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from onpurpose.core.access import ApiKey, User, Workspace
-from onpurpose.core.call import Call
+from onpurpose.core.call import Call, Touched
 from onpurpose.core.checkpoint import Signed
 from onpurpose.core.intent import Intent
 from onpurpose.core.record import Receipt, Record, Stored
@@ -238,4 +238,12 @@ class TokenFormat(Protocol):
 
     def read(self, token: object, jwks: Mapping[str, object]) -> Claims:
         """The claims of a token that one of the keys signed, else `TokenError`. Nothing else is checked."""
+        ...
+
+
+class ElementReader(Protocol):
+    """Tells from a statement what data it touches."""
+
+    def read(self, sql: str) -> Touched:
+        """What it touches, never less; or why that cannot be told. Never raises for what the text contains."""
         ...

@@ -49,3 +49,10 @@ class Call(Struct, eq=False):
 
     def __repr__(self) -> str:  # no payload in a traceback
         return f"Call({self.agent_id!r}, {self.capability!r})"
+
+
+class Touched(Struct, frozen=True, kw_only=True):
+    """What data something touches: `elements` as in a call, sorted; `None` where that cannot be told, and `why`."""
+
+    elements: tuple[str, ...] | None
+    why: str = ""

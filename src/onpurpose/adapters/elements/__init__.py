@@ -1,0 +1,38 @@
+"""What data a SQL statement touches, told from its text, or not told at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from onpurpose.adapters.elements.dialect import DIALECTS
+from onpurpose.adapters.elements.text import CannotTellError
+from onpurpose.core.call import Touched
+
+
+class SqlElements:
+    """Reads statements of one dialect: postgres, mysql, sqlite, snowflake or bigquery.
+
+    `schema` maps `table` or `schema.table`, as elements are to name it, to its columns, both as the database
+    keeps them. With it `*` and unqualified columns are resolved, and what it does not list cannot be told.
+    Raises `ValueError` for another dialect. Needs `sqlglot`, of the extra `server`.
+    """
+
+    def __init__(self, dialect: str = "postgres", schema: Mapping[str, Sequence[str]] | None = None) -> None:
+        if dialect not in DIALECTS:
+            raise ValueError(f"`{dialect}` is no dialect that is read: {', '.join(DIALECTS)}")
+        from onpurpose.adapters.elements.statement import read  # noqa: PLC0415  it takes time, and is an extra
+
+        self._read, self._name, self._dialect = read, dialect, DIALECTS[dialect]
+        self._schema = None if schema is None else {table: frozenset(columns) for table, columns in schema.items()}
+
+    def read(self, sql: str) -> Touched:
+        """What the statements touch, or why it cannot be told. Never raises for what the text contains."""
+        try:
+            elements = self._read(sql, self._dialect, self._name, self._schema)
+        except CannotTellError as error:
+            return Touched(elements=None, why=str(error))
+        except RecursionError:
+            return Touched(elements=None, why="the statement nests too deep")
+        except Exception as error:  # whatever a parser stumbles over cannot be told
+            return Touched(elements=None, why=f"the statement cannot be parsed ({type(error).__name__})")
+        return Touched(elements=tuple(sorted(elements)), why="")
