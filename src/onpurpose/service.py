@@ -216,6 +216,7 @@ class Service:
         clock, ids = SystemClock(), Ids()
         directory = _Place.directory(options)
         secret = find_secret(options.environment, options.secret_file or directory / "onpurpose.secret")
+        vault = AesVault(secret)  # before anything is made: with an unfit secret nothing is
         place = _Place(options, secret)
         self._place = place
         store = open_store(options.database)
@@ -233,11 +234,10 @@ class Service:
             documents, documents, access, SqlRollups(self.feed.engine), self.ledger,
             clock=clock, new_id=ids.new, delivered=self.workspaces.refresh,
         )  # fmt: skip
-        self.first_key: NewKey | None = self._first_key(store)
-        self.tokens = Tokens(
-            options.issuer, SqlSigningKeys(store), AesVault(secret), JwtFormat(), clock=clock, new_id=ids.new
-        )
+        self.tokens = Tokens(options.issuer, SqlSigningKeys(store), vault, JwtFormat(), clock=clock, new_id=ids.new)
         self.tokens.start()
+        # Once all that may refuse is open: a key that is made and never shown would lock everybody out.
+        self.first_key: NewKey | None = self._first_key(store)
         self.control.post.drain()
         self.workspaces.changed.append(self._take_up_keys)
         self.workspaces.refresh()

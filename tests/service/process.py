@@ -54,7 +54,7 @@ class Process:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.output.append(line)
-            if "Uvicorn running" in line:
+            if "onpurpose listens on" in line:
                 self._listening.set()
         self._listening.set()
 

@@ -40,6 +40,7 @@ def serve(  # noqa: PLR0913, PLR0917  these are its settings
     are sealed with is `ONPURPOSE_SECRET`, or a file that is made where there is none.
     """
     try:
+        from onpurpose.server import listening  # noqa: PLC0415
         from onpurpose.server.build import build, run  # noqa: PLC0415  an extra, and slow to import
         from onpurpose.server.limits import PER_MINUTE  # noqa: PLC0415
         from onpurpose.server.services import Settings  # noqa: PLC0415
@@ -51,13 +52,15 @@ def serve(  # noqa: PLR0913, PLR0917  these are its settings
     settings = Settings(cors_origins=origins, per_minute=per_minute or PER_MINUTE)
     options = Options(database=database, directory=directory, issuer=issuer, settings=settings)
     try:
+        sockets = listening.bind(host, port)
+    except OSError as error:
+        fail(f"`{host}:{port}` cannot be listened on: {error.strerror}", "name another with `--host` and `--port`")
+    try:
         service = Service(options)
     except OnPurposeError as error:
         fail(str(error))
     if service.first_key is not None:
         say("A key with every right was made. It is shown this once; keep it where secrets are kept:")
         say(f"\n  {service.first_key.secret}\n")
-    scheme = "https" if certificate else "http"
-    say(f"onpurpose listens on {scheme}://{host}:{port} (documentation: /docs)")
-    run(build(service.services), host, port, certificate=certificate, key=key)
+    run(build(service.services), sockets, certificate=certificate, key=key)
     return Exit.FINE
