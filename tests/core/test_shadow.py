@@ -122,6 +122,26 @@ def test_shadows_of_calls_alike_are_the_same_values() -> None:
     assert shadows(by, call()) is shadows(by, call(payload={"other": 1}))
 
 
+def test_what_was_worked_out_for_one_call_is_not_said_of_another() -> None:
+    by = rules(
+        [],
+        [alone(Outcome.ALLOW, OF_D)],
+        purpose(elements=("a.b",)),
+        policies=(compiled("allow: [{capability: crm.*}]"),),
+    )
+    within, beyond = call(data_source_id="d", elements=("a.b",)), call(data_source_id="d", elements=("a.c",))
+    no_rule = call(data_source_id="d", elements=("a.b",), capability="mail.send")
+    other, untold = call(data_source_id="e", elements=("a.b",)), call(elements=("a.b",))
+    for _ in range(2):
+        assert [told(found) for asked in (within, beyond, no_rule, other, untold) for found in shadows(by, asked)] == [
+            (True, ALLOW, False, False),
+            (True, DENY, True, False),
+            (True, DENY, False, False),
+            (False, DENY, True, True),
+            (None, DENY, True, True),
+        ]
+
+
 # -- candidates
 
 
