@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-from onpurpose.app.shelf import word
+from onpurpose.app.shelf import MAX_NAME, is_name, word
 from onpurpose.core.purpose import Purpose, PurposePolicy
 from onpurpose.core.revision import Contents, Kind
 from onpurpose.core.span import PolicyError, Problem, Span
@@ -16,14 +14,6 @@ from onpurpose.lang.settings import parse_settings
 SINGLE = {Kind.INDEX: "index", Kind.SETTINGS: "settings"}
 """Of these there is one a workspace, of this name."""
 
-_MAX_NAME = 128
-_NAME = re.compile(r"\.*[A-Za-z0-9_-][A-Za-z0-9_.-]*")
-
-
-def is_name(name: str) -> bool:
-    """Whether a document may be called that: letters, digits, `_`, `-` and `.`, not dots alone."""
-    return len(name) <= _MAX_NAME and _NAME.fullmatch(name) is not None
-
 
 def asks_to_be_live(kind: Kind, name: str, text: str) -> bool:
     """Whether the text of a document of that name asks to decide at once. Raises `PolicyError` with every problem.
@@ -32,7 +22,7 @@ def asks_to_be_live(kind: Kind, name: str, text: str) -> bool:
     """
     if not is_name(name) or name != SINGLE.get(kind, name):
         cure = "letters, digits, `_`, `-` and `.`, at most 128; `index` and `settings` have the one name"
-        raise _problem(Span(name[:_MAX_NAME], 1, 1), "malformed-name", "no document may be called that", cure)
+        raise _problem(Span(name[:MAX_NAME], 1, 1), "malformed-name", "no document may be called that", cure)
     if kind is Kind.POLICY:
         parse(text, name)
         return False

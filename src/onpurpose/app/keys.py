@@ -16,9 +16,9 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from onpurpose.app.drafts import is_name
 from onpurpose.app.notes import Pen, told_key, told_user, told_workspace
 from onpurpose.app.outbox import Post
+from onpurpose.app.shelf import is_name
 from onpurpose.core.access import ApiKey, Scope, User, Workspace
 from onpurpose.core.revision import ConflictError, MissingError
 from onpurpose.ports import Access, Clock

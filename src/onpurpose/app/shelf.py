@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import threading
 from collections import OrderedDict
 
@@ -15,7 +16,10 @@ MAX_DIFF = 4000
 WORDS = {Kind.PURPOSE: "purpose", Kind.PURPOSE_POLICY: "purpose policy", Kind.POLICY: "capability policy"}
 """What a document of a kind is called, where its kind's own name does not say it."""
 
-_SHOWN = 128
+MAX_NAME = 128
+"""How long the name of a document may be, in characters."""
+
+_NAME = re.compile(r"\.*[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _KEPT = 32
 
 
@@ -59,7 +63,7 @@ class Shelf:
         """Where the document stands. `MissingError` where there is none, or none any more."""
         standing = self.find(workspace, kind, name)
         if standing is None or is_removed(standing):
-            raise MissingError(f"there is no {word(kind)} `{name[:_SHOWN]}`")
+            raise MissingError(f"there is no {word(kind)} `{name[:MAX_NAME]}`")
         return standing
 
     def standings(self, workspace: str, kind: Kind) -> list[Standing]:
@@ -69,9 +73,9 @@ class Shelf:
 
     def revision(self, workspace: str, kind: Kind, name: str, number: int) -> Revision:
         """One revision. `MissingError` where there is none of that number."""
-        found = self._documents.revisions(workspace, kind, name, number + 1, 1)
+        found = self._documents.revisions(workspace, kind, name, number + 1, 1) if is_name(name) else []
         if not found or found[0].number != number:
-            raise MissingError(f"there is no revision {number} of `{name[:_SHOWN]}`")
+            raise MissingError(f"there is no revision {number} of `{name[:MAX_NAME]}`")
         return found[0]
 
     def newest(self, workspace: str, kind: Kind, name: str) -> tuple[Standing, Revision]:
@@ -81,9 +85,9 @@ class Shelf:
 
     def revisions(self, workspace: str, kind: Kind, name: str, before: int | None, limit: int) -> list[Revision]:
         """The document's history, newest first. `MissingError` where there never was one."""
-        found = self._documents.revisions(workspace, kind, name, before, limit)
+        found = self._documents.revisions(workspace, kind, name, before, limit) if is_name(name) else []
         if not found and self.find(workspace, kind, name) is None:
-            raise MissingError(f"there never was a {word(kind)} `{name[:_SHOWN]}`")
+            raise MissingError(f"there never was a {word(kind)} `{name[:MAX_NAME]}`")
         return found
 
     def diff(self, workspace: str, kind: Kind, name: str, a: int, b: int) -> str:
@@ -91,6 +95,11 @@ class Shelf:
         first = self.revision(workspace, kind, name, a).text if a else ""
         second = self.revision(workspace, kind, name, b).text if b else ""
         return differences(first, second, a_name=f"{name}@{a}", b_name=f"{name}@{b}")
+
+
+def is_name(name: str) -> bool:
+    """Whether a document may be called that: letters, digits, `_`, `-` and `.`, not dots alone."""
+    return len(name) <= MAX_NAME and _NAME.fullmatch(name) is not None
 
 
 def word(kind: Kind) -> str:

@@ -226,6 +226,7 @@ def test_a_hostile_name_is_no_document(tenant: Tenant, path: str, name: str) -> 
         (b'{"text": "id: a", "expected_version": 1e400}', 400),
         (b'{"text": "\\ud800"}', 400),
         (b'{"text": "id: \\u0000"}', 422),
+        (b'{"text": "id: a", "reason": "\\u0000"}', 422),
         (b'{"text": "id: a", "reason": "' + b"x" * 2001 + b'"}', 422),
         (b'{"document": ' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"}", (400, 422)),
         (b'{"document": {"id": 123456789012345678901234567890}}', 422),

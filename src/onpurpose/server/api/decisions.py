@@ -9,7 +9,7 @@ from functools import partial
 import orjson
 
 from onpurpose.app.projection import Decisions, Follow
-from onpurpose.core.feed import Entry, Search
+from onpurpose.core.feed import Entry, Search, kept
 from onpurpose.core.outcome import BY_NAME
 from onpurpose.core.revision import MissingError
 from onpurpose.server.api import schemas as wire
@@ -49,7 +49,7 @@ def list_all(past: Past, asked: Asked) -> Answer:
 
 def get(past: Past, asked: Asked) -> Answer:
     """The record of one decision, byte for byte."""
-    entry = past.decisions.decision(asked.workspace, asked.path["id"][:256])
+    entry = past.decisions.decision(asked.workspace, kept(asked.path["id"]))
     if entry is None:
         raise MissingError("there is no decision of that id, or none yet")
     found = past.log.after(entry.chain, entry.seq - 1, 1)

@@ -23,8 +23,8 @@ NAME = r"^\.*[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME, max_length=128)]
 Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Words = Annotated[str, StringConstraints(max_length=2000)]
-Why = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"\S")]
+Words = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")]
+Why = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
 Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 Number = Annotated[int, Field(ge=1, le=MAX_NUMBER)]
 Version = Annotated[int, Field(ge=0, le=2**53)]

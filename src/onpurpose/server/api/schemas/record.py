@@ -82,7 +82,7 @@ class TokenRevoking(Wire):
     """Revoke one token (`jti`), all of a purpose, or all of an agent, issued up to now."""
 
     kind: Literal["jti", "purpose", "agent"]
-    value: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    value: Annotated[str, StringConstraints(max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
     reason: Words = ""
 
 
