@@ -294,6 +294,15 @@ def test_without_an_anchor_nothing_is_written_outside_the_database(log: Postgres
     assert {path.name for path in tmp_path.iterdir()} == {"key", "pub"}
 
 
+def test_an_anchor_that_cannot_be_written_shows_and_stops_no_record(log: PostgresLog, tmp_path: Path) -> None:
+    with log.ledger(anchor=tmp_path / "gone" / "anchor", checkpoint_seconds=0) as ledger:
+        chains = {ledger.append(record(number)).result(30).chain for number in range(5)}
+        wait_until_covered(ledger)
+    assert len(chains) == 1
+    assert "anchor" in str(ledger.status()["last_error"])
+    assert PostgresLog(log.url, tmp_path).numbers() == [0, 1, 2, 3, 4]
+
+
 def test_a_clock_that_steps_back_does_not_take_a_chain_back(log: PostgresLog, monkeypatch: pytest.MonkeyPatch) -> None:
     days = [date(2030, 3, 2), date(2030, 3, 1), date(2030, 3, 3), date(2031, 1, 1), date(2030, 3, 3)]
     with log.ledger(checkpoint_seconds=1000) as ledger:

@@ -85,7 +85,8 @@ class PostgresDays:
         `LedgerError` where it holds anything else, or somebody reads the log just now.
         """
         with self._connected() as connection, connection.transaction():
-            connection.execute("SET LOCAL lock_timeout = '2s'")
+            # While this waits for a reader to end, writers wait behind it.
+            connection.execute("SET LOCAL lock_timeout = '200ms'")
             connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (schema.LOCKS, schema.MAKING))
             connection.execute("LOCK TABLE ONLY records IN ACCESS EXCLUSIVE MODE")
             rows = connection.execute(_SPANS, {"day": day}).fetchall()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -85,7 +86,7 @@ class Store:
         return self._write(bodies)
 
     def _write(self, bodies: Sequence[bytes]) -> list[Receipt]:
-        try:
+        with self._told("written"):
             connection = self._open()
             today = _today()
             chain = self._chain
@@ -97,12 +98,6 @@ class Store:
             self._make_days(connection, day)
             draft, receipts, rows = _draft(chain, bodies, day)
             copy(connection, chain.row, day, rows)
-        except (psycopg.Error, OSError) as error:
-            self.disconnect()
-            raise self._address.describe("written", error) from error
-        except Exception:
-            self.disconnect()
-            raise
         self._advance(draft, len(receipts))
         return receipts
 
@@ -111,23 +106,31 @@ class Store:
 
         Where another writer signs just now, or has signed a moment ago, that is as good. Raises `LedgerError`.
         """
-        try:
+        with self._told("signed"):
             connection = self._open()
             chain = self._chain
             if chain is None:
                 return self._checkpoint_seconds
             wait = self._sign_now(connection, chain, last=last)
+            if last:
+                self._chain, self._covered = None, 0
             self._make_days(connection, max(chain.day, _today()))
-            self._note(connection)
+            failure = self._note(connection)
+        if failure is not None:
+            raise LedgerError(f"the anchor `{self._anchor}` cannot be written: {failure.strerror}") from failure
+        return wait
+
+    @contextlib.contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        """Close the connection after any failure, and say what could not be done."""
+        try:
+            yield
         except (psycopg.Error, OSError) as error:
             self.disconnect()
-            raise self._address.describe("signed", error) from error
-        except Exception:
+            raise self._address.describe(doing, error) from error
+        except BaseException:
             self.disconnect()
             raise
-        if last:
-            self._chain, self._covered = None, 0
-        return wait
 
     def disconnect(self) -> None:
         """Close the connection; the next group makes another. An open transaction is rolled back."""
@@ -248,18 +251,22 @@ class Store:
         self._covered, self.checkpoint = chain.seq, checkpoint
         return self._checkpoint_seconds
 
-    def _note(self, connection: Connection[TupleRow]) -> None:
-        """Bring the anchor file up to the newest checkpoint; of several processes none puts back an older one."""
+    def _note(self, connection: Connection[TupleRow]) -> OSError | None:
+        """Bring the anchor file up to the newest checkpoint, or say why not.
+
+        Under a lock, so that of several processes none puts back an older one.
+        """
         if self._anchor is None:
-            return
-        try:
-            with connection.transaction():
-                connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (schema.LOCKS, schema.ANCHORING))
-                newest = checkpoints.newest(connection)
-                if newest is not None:
+            return None
+        with connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (schema.LOCKS, schema.ANCHORING))
+            newest = checkpoints.newest(connection)
+            if newest is not None:
+                try:
                     write_anchor(self._anchor, newest)
-        except OSError as error:
-            raise LedgerError(f"the anchor `{self._anchor}` cannot be written: {error}") from error
+                except OSError as error:
+                    return error
+        return None
 
 
 def _draft(chain: Chain, bodies: Sequence[bytes], day: date) -> tuple[Chain, list[Receipt], list[Row]]:
