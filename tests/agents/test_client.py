@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from onpurpose import ActionDenied, ApprovalRequired, AsyncClient, Call, Client, Gate, Identity, Result
-from onpurpose.adapters.http_client import MAX_ANSWER
+from onpurpose.adapters.http_client import MAX_ANSWER, HttpLine
 from onpurpose.core.decision import Code
 from tests.agents.service import KEY, POLICY, Bytes, Service
 from tests.strategies import json_payloads
@@ -307,6 +307,24 @@ def test_silence_is_a_denial_and_is_not_asked_again(service: Service) -> None:
         assert (result.allowed, codes(result)) == (False, [Code.UNREACHABLE])
         assert "did not answer in time" in result.explain()
     assert len(service.asked) == 2
+
+
+def test_an_answer_that_comes_drop_by_drop_is_given_up(service: Service) -> None:
+    async def drip(request: Request) -> Response:
+        async def chunks() -> Any:
+            for _ in range(1000):
+                yield b" "
+                await asyncio.sleep(0.01)
+
+        return StreamingResponse(chunks())
+
+    service.answering = drip
+    for result in asked(service.url, timeout_seconds=0.1):
+        assert "did not answer in time" in result.explain()
+    line = HttpLine(service.url, KEY, seconds=0.1, connect_seconds=1, connections=1)
+    with pytest.raises(TimeoutError, match="took too long"):
+        line.post(b"{}", None)
+    line.close()
 
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
