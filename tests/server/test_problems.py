@@ -98,7 +98,8 @@ def own() -> object:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404), ("GET", "/v1/evaluate/", 404), ("GET", "/v1/evaluate/x", 404), ("GET", "/healthz/", 404), ("GET", "/v1/reads", 405),
+        ("GET", "/", 404), ("GET", "/v1/evaluate/", 404), ("GET", "/v1/evaluate/x", 404),
+        ("GET", "/healthz/", 404), ("GET", "/v1/reads", 405),
         ("POST", "/healthz", 405), ("POST", "/v1/decisions/stream", 405), ("GET", "/v1/fails", 500),
     ],
 )  # fmt: skip
