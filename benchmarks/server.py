@@ -64,6 +64,7 @@ class Row(NamedTuple):
 
 
 DURABLE = Row("evaluate, durable on SQLite", "durable")
+SERVICE = Row("the same by a whole service: feed, statistics, policies of a workspace", "service")
 ROWS = (
     Row("asyncio protocol that answers the same bytes", "protocol"),
     Row("raw ASGI that reads the body and answers the same bytes", "asgi"),
@@ -72,6 +73,7 @@ ROWS = (
     DURABLE,
     Row("evaluate, durable on SQLite, 1 connection", "durable", 1),
     Row(f"evaluate, durable on SQLite, {MANY} connections", "durable", MANY),
+    SERVICE,
     Row("evaluate/batch of 64, durable on SQLite, 8 connections", "durable", 8, 64),
 )
 
@@ -99,8 +101,9 @@ def tables() -> list[Table]:
 
 def _measure(row: Row) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder, _running(row.server, folder) as (port, process):
+        secret = _prepare(port, Path(folder)) if row.server == "service" else SECRET
         script = Path(folder) / "load.lua"
-        script.write_text(_script(row.batch), encoding="utf-8")
+        script.write_text(_script(row.batch, secret), encoding="utf-8")
         _wrk(port, script, row.connections, 1)
         before = _cpu(process)
         found = _wrk(port, script, row.connections, SECONDS)
@@ -108,6 +111,20 @@ def _measure(row: Row) -> dict[str, float]:
     if found["errors"]:
         raise SystemExit(f"{row.what}: {found['errors']:.0f} requests went wrong")
     return found
+
+
+def _prepare(port: int, folder: Path) -> str:
+    """Have the service's first workspace judge by the eight rules; its key."""
+    import httpx2
+
+    secret = (folder / "key").read_text(encoding="ascii")
+    headers = {"Authorization": f"Bearer {secret}"}
+    limits = {"min_matched": 0, "min_days": 0, "would_deny": 1}
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False) as client:
+        client.put("/v1/policies/bench", json={"text": policy_text(EIGHT)}).raise_for_status()
+        promoting = {"reason": "a benchmark", "overrides": limits}
+        client.post("/v1/policies/bench/promote", json=promoting).raise_for_status()
+    return secret
 
 
 def _wrk(port: int, script: Path, connections: int, seconds: int) -> dict[str, float]:
@@ -124,13 +141,13 @@ def _cpu(process: Process) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _script(batch: int) -> str:
+def _script(batch: int, secret: str) -> str:
     calls = [_call(number) for number in range(len(CASES))]
     bodies: list[Any] = calls
     if batch:
         bodies = [{"calls": [calls[(start + n) % len(calls)] for n in range(batch)]} for start in range(4)]
     path = "/v1/evaluate/batch" if batch else "/v1/evaluate"
-    return _SCRIPT % (",".join(f"[==[{json.dumps(body)}]==]" for body in bodies), SECRET, path)
+    return _SCRIPT % (",".join(f"[==[{json.dumps(body)}]==]" for body in bodies), secret, path)
 
 
 def _call(number: int) -> Mapping[str, object]:
@@ -176,6 +193,8 @@ def serve(kind: str, port: int, folder: str) -> None:
         _serve_asgi(port)
     elif kind == "asgi-durable":
         _serve_asgi(port, Path(folder) / "onpurpose.db")
+    elif kind == "service":
+        _serve_service(port, Path(folder))
     else:
         _serve_product(port, HeadLedger() if kind == "head" else str(Path(folder) / "onpurpose.db"))
 
@@ -250,6 +269,15 @@ def _serve_product(port: int, audit: Any) -> None:
         settings=Settings(),
     )  # fmt: skip
     run(build(parts), port=port)
+
+
+def _serve_service(port: int, folder: Path) -> None:
+    from onpurpose.server.build import Settings, build, run
+    from onpurpose.service import Options, Service
+
+    service = Service(Options(database=str(folder / "onpurpose.db"), settings=Settings(per_minute=1_000_000_000)))
+    (folder / "key").write_text(service.first_key.secret, encoding="ascii")
+    run(build(service.services), port=port)
 
 
 if __name__ == "__main__":
