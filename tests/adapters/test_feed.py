@@ -292,6 +292,7 @@ def test_pages_that_end_early_lose_nothing(
 ) -> None:
     feed, entries, policies = full
     monkeypatch.setattr(feed_search, "CANDIDATES", tuple(rounds))
+    monkeypatch.setattr(feed_search, "COUNTED", tuple(rounds))
     assert walked(feed, search, limit) == naive(search, entries, policies)
 
 

@@ -12,7 +12,7 @@ from onpurpose.core.feed import Search, kept
 CANDIDATES = (1_000, 3_000, 6_000)
 """How many decisions that meet the leading condition are looked at, round by round, for one page."""
 
-COUNTED = 20_000
+COUNTED = (1_000, 10_000)
 """How many decisions that meet a condition are counted, to see which condition is the rarest."""
 
 ABOVE_ALL = 1 << 62
@@ -77,14 +77,13 @@ def _rarest(connection: Connection, leads: list[_Lead], low: int, high: int) -> 
     """The condition that fewest decisions meet, as far as they are counted; the first of equals."""
     if len(leads) == 1:
         return leads[0]
-    most = COUNTED
-    found = []
-    for place, lead in enumerate(leads):
-        some = _candidates(lead, low, high).limit(most).subquery()
-        count = connection.execute(select(func.count()).select_from(some)).scalar_one()
-        found.append((count, place, lead))
-        most = max(1, count)  # one that more meet need not be counted further
-    return min(found, key=lambda counted: counted[:2])[2]
+    counts: list[int] = []
+    for most in COUNTED:
+        some = (_candidates(lead, low, high).limit(most).subquery() for lead in leads)
+        counts = [connection.execute(select(func.count()).select_from(one)).scalar_one() for one in some]
+        if min(counts) < most:
+            break
+    return leads[counts.index(min(counts))]
 
 
 def _leads(search: Search) -> list[_Lead]:
