@@ -18,7 +18,7 @@ from pathlib import Path
 from common import HERE, Table
 
 MARK = "<!-- tables -->"
-SCRIPTS = ("decide", "evaluate", "durable", "load", "swap")
+SCRIPTS = ("decide", "shadow", "evaluate", "durable", "load", "swap")
 
 
 def main() -> None:

@@ -120,6 +120,12 @@ def test_a_purpose_that_is_unknown_is_denied_and_a_known_one_is_judged(bench: Be
     assert bench.ask(purpose_id="lookup", identity=ANN, elements=("users.ssn",)).outcome is Outcome.DENY
 
 
+def test_a_workspace_without_purposes_denies_whatever_purpose_is_declared(bench: Bench) -> None:
+    bench.put(Kind.POLICY, "shell", SHELL)
+    result = bench.ask(purpose_id="lookup")
+    assert (result.outcome, result.reasons[0].code) == (Outcome.DENY, "unknown_purpose")
+
+
 def test_what_is_in_shadow_is_judged_and_recorded_and_decides_nothing(bench: Bench) -> None:
     bench.put(Kind.POLICY, "shell", SHELL)
     bench.put(Kind.POLICY, "shell", STRICT, live=False)

@@ -216,7 +216,7 @@ def _policy_state(revision: Revision) -> State:
     return Fixed(parse(revision.text, source)).state
 
 
-def _book(contents: Contents, compiled: Compiled) -> PurposeBook | None:
+def _book(contents: Contents, compiled: Compiled) -> PurposeBook:
     purposes = [_one(compiled, revision, Purpose) for revision in _live(contents, Kind.PURPOSE)]
     live = [(_ref(one), _one(compiled, one, PurposePolicy)) for one in _live(contents, Kind.PURPOSE_POLICY)]
     shadow = []
@@ -225,7 +225,7 @@ def _book(contents: Contents, compiled: Compiled) -> PurposeBook | None:
             shadow.append((_ref(revision), _one(compiled, revision, PurposePolicy)))
         except PolicyError as error:
             log.error("a policy in shadow cannot be read, and is not judged:\n%s", error)
-    return PurposeBook(purposes, live, shadow) if purposes or live or shadow else None
+    return PurposeBook(purposes, live, shadow)  # an empty one too: in a workspace, no purpose goes unasked
 
 
 def _one(compiled: Compiled, revision: Revision, wanted: type[T]) -> T:
