@@ -89,10 +89,17 @@ def ids() -> Callable[[int], str]:
 class World:
     """Two workspaces, `default` and `other`, and all that one can do."""
 
-    def __init__(self, ledger: Ledger | None = None, workspaces: tuple[str, ...] = ("default", "other")) -> None:
+    def __init__(
+        self,
+        ledger: Ledger | None = None,
+        *,
+        workspaces: tuple[str, ...] = ("default", "other"),
+        documents: Any = None,
+        access: Any = None,
+    ) -> None:
         self.clock = Hand()
-        self.documents = MemoryDocuments()
-        self.access = MemoryAccess(self.documents)
+        self.documents = documents or MemoryDocuments()
+        self.access = access or MemoryAccess(self.documents)
         self.memory = MemoryLedger()
         self.rolled = Rolled()
         self.delivered = 0
