@@ -16,7 +16,7 @@ from onpurpose.adapters.signing import KeyFile
 from onpurpose.adapters.sql.engine import open_store
 from onpurpose.adapters.sql.postgres import PostgresFollow, PostgresLedger, partitions, schema, store
 from onpurpose.core.checkpoint import parse
-from onpurpose.core.record import MAX_BODY, LedgerError, Record, link
+from onpurpose.core.record import MAX_BODY, LedgerError, Receipt, Record, link
 from tests.adapters.postgres_log import PostgresLog, record
 from tests.postgres import PostgresServer
 
@@ -38,6 +38,12 @@ def cut_connections(log: PostgresLog) -> None:
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND application_name = 'onpurpose'"
         )
+
+
+def settled(ledger: PostgresLedger) -> Receipt:
+    """Write two records, the second when all that goes with a chain's beginning is done; then nothing is under way."""
+    ledger.append(record(0)).result(30)
+    return ledger.append(record(1)).result(30)
 
 
 def test_threads_share_commits(log: PostgresLog) -> None:
@@ -188,45 +194,45 @@ def test_a_server_stopped_under_load_refuses_and_then_goes_on_by_itself(
 
 
 def test_a_connection_lost_in_peace_is_made_again_and_the_chain_goes_on(log: PostgresLog) -> None:
-    with log.ledger() as ledger:
-        first = ledger.append(record(1)).result(30)
+    with log.ledger(checkpoint_seconds=1000) as ledger:
+        first = settled(ledger)
         cut_connections(log)
         second = ledger.append(record(2)).result(30)
     assert (second.chain, second.seq) == (first.chain, first.seq + 1)
-    assert log.numbers() == [1, 2]
+    assert log.numbers() == [0, 1, 2]
     assert log.verify().findings == ()
 
 
 def test_a_commit_whose_answer_was_lost_is_not_written_again(log: PostgresLog) -> None:
-    with log.ledger() as ledger:
-        first = ledger.append(record(1)).result(30)
+    with log.ledger(checkpoint_seconds=1000) as ledger:
+        first = settled(ledger)
         cut_connections(log)
         with log.sql() as sql:  # what a commit that arrived before the connection was cut leaves behind
-            digest = link(first.hash, first.chain, 3, record(2).body)
-            sql.execute("INSERT INTO records SELECT chain, 3, day, %s, %s FROM records WHERE seq = 2",
+            digest = link(first.hash, first.chain, 4, record(2).body)
+            sql.execute("INSERT INTO records SELECT chain, 4, day, %s, %s FROM records WHERE seq = 3",
                         (digest, record(2).body))  # fmt: skip
         assert isinstance(ledger.append(record(2)).exception(30), LedgerError)
         second = ledger.append(record(3)).result(30)
     assert second.chain != first.chain
-    assert log.numbers() == [1, 2, 3]
+    assert log.numbers() == [0, 1, 2, 3]
     assert log.verify().findings == ()
 
 
 def test_a_group_that_arrived_unacknowledged_is_left_and_another_chain_begun(log: PostgresLog) -> None:
-    with log.ledger() as ledger:
-        first = ledger.append(record(1)).result(30)
+    with log.ledger(checkpoint_seconds=1000) as ledger:
+        first = settled(ledger)
         with log.sql() as sql:
             # As if the answer to a commit had been lost on its way: the chain is longer than its writer knows.
-            sql.execute("INSERT INTO records SELECT chain, 3, day, sha256('x'), 'x' FROM records WHERE seq = 2")
+            sql.execute("INSERT INTO records SELECT chain, 4, day, sha256('x'), 'x' FROM records WHERE seq = 3")
         assert isinstance(ledger.append(record(2)).exception(30), LedgerError)
         second = ledger.append(record(3)).result(30)
     assert second.chain != first.chain
-    assert log.numbers() == [1, 3]
+    assert log.numbers() == [0, 1, 3]
 
 
 def test_a_chain_that_another_session_may_still_write_is_left(log: PostgresLog) -> None:
-    with log.ledger() as ledger, log.sql() as other:
-        first = ledger.append(record(1)).result(30)
+    with log.ledger(checkpoint_seconds=1000) as ledger, log.sql() as other:
+        first = settled(ledger)
         cut_connections(log)
         other.execute("SELECT pg_advisory_lock(1869508725, id) FROM chains")
         assert isinstance(ledger.append(record(2)).exception(30), LedgerError)
@@ -292,6 +298,14 @@ def test_without_an_anchor_nothing_is_written_outside_the_database(log: Postgres
     with log.ledger(anchor=None) as ledger:
         ledger.append(record(1)).result(30)
     assert {path.name for path in tmp_path.iterdir()} == {"key", "pub"}
+
+
+def test_the_anchor_is_there_as_soon_as_a_chain_has_begun(log: PostgresLog) -> None:
+    with log.ledger(checkpoint_seconds=1000) as one, log.ledger(checkpoint_seconds=1000) as other:
+        for ledger in (one, other):
+            ledger.append(record(1)).result(30)
+            ledger.append(record(2)).result(30)
+        assert log.verify().findings == ()
 
 
 def test_an_anchor_that_cannot_be_written_shows_and_stops_no_record(log: PostgresLog, tmp_path: Path) -> None:

@@ -61,6 +61,10 @@ class GroupStore(Protocol):
         """Sign a checkpoint; seconds until the next is due."""
         ...
 
+    def note(self) -> None:
+        """Keep the newest checkpoint outside the log."""
+        ...
+
     def disconnect(self) -> None:
         """Let go of the log until the next group."""
         ...
@@ -96,6 +100,7 @@ class GroupLedger:
         self._thread: threading.Thread | None = None
         self._sign_at = 0.0
         self._last_error: str | None = None
+        self._failing = False
         self._store = self._make_store()
 
     def append(self, record: Record) -> Future[Receipt]:
@@ -119,7 +124,11 @@ class GroupLedger:
         return future
 
     def status(self) -> dict[str, object]:
-        """Path, own records and chain, what waits, the last error, the newest checkpoint of ours."""
+        """Path, own records and chain, what waits, the last error, the newest checkpoint of ours.
+
+        `failing`: the last attempt to write failed. Signing is then tried every time that a checkpoint
+        would be due, so that this tells of now whether or not records come.
+        """
         store = self._store
         head, checkpoint = store.head, store.checkpoint
         return {
@@ -130,6 +139,7 @@ class GroupLedger:
             "chains": store.chains,
             "pending": self._count,
             "last_error": self._last_error,
+            "failing": self._failing,
             "checkpoint": checkpoint.n if checkpoint else None,
             "key": checkpoint.key if checkpoint else None,
             "uncovered": store.uncovered,
@@ -186,7 +196,7 @@ class GroupLedger:
                 part = _part(group, at)
                 at += len(part)
                 self._write(part)
-            if self._store.uncovered and time.monotonic() >= self._sign_at:
+            if self._is_owing() and time.monotonic() >= self._sign_at:
                 self._sign()
         if self._store.head is not None:
             self._sign(last=True)
@@ -198,13 +208,17 @@ class GroupLedger:
             if self._pending or self._closed:
                 return bool(self._pending)
             self._idle = True
-        timeout = max(0.0, self._sign_at - time.monotonic()) if self._store.uncovered else -1
+        timeout = max(0.0, self._sign_at - time.monotonic()) if self._is_owing() else -1
         if not self._bell.acquire(timeout=timeout):
             with self._lock:
                 if not self._idle:
                     self._bell.acquire()  # it was rung just now
                 self._idle = False
         return True
+
+    def _is_owing(self) -> bool:
+        """Whether a checkpoint is to be signed: over records, or to see whether the log can be written again."""
+        return self._failing or self._store.uncovered > 0
 
     def _write(self, part: list[_Item]) -> None:
         """Commit the records as one group, and tell whoever waits."""
@@ -215,11 +229,14 @@ class GroupLedger:
                 receipts = self._store.write([body for _, body in group])
             except Exception as error:  # whatever it is, whoever waits must be told
                 self._last_error = message = str(error)
+                self._failing = True
                 _tell((future.set_exception, _because(message, error)) for future, _ in group)
             else:
+                self._failing = False
                 _tell(zip((future.set_result for future, _ in group), receipts, strict=True))
             if self._store.chains != chains:  # signed already
                 self._sign_at = time.monotonic() + self._checkpoint_seconds
+                self._note()
         with self._lock:
             self._count -= len(part)
             self._bytes -= sum(len(body) for _, body in part)
@@ -231,7 +248,15 @@ class GroupLedger:
         except Exception as error:
             # The records are durable; what is missing shows in the status, and is tried again.
             self._last_error = str(error)
+        else:
+            self._failing = False
         self._sign_at = time.monotonic() + wait
+
+    def _note(self) -> None:
+        try:
+            self._store.note()
+        except Exception as error:  # the next checkpoint tries again
+            self._last_error = str(error)
 
     # Around a fork. The child must not touch the parent's connection, not even to close it.
 

@@ -102,7 +102,7 @@ class Store:
         return receipts
 
     def sign(self, *, last: bool = False) -> float:
-        """Sign a checkpoint, `last` as the end of the chain, and note it in the anchor; seconds until the next is due.
+        """Sign a checkpoint, `last` as the end of the chain, and note it; seconds until the next is due.
 
         Where another writer signs just now, or has signed a moment ago, that is as good. Raises `LedgerError`.
         """
@@ -115,10 +115,17 @@ class Store:
             if last:
                 self._chain, self._covered = None, 0
             self._make_days(connection, max(chain.day, _today()))
-            failure = self._note(connection)
+        self.note()
+        return wait
+
+    def note(self) -> None:
+        """Bring the anchor up to the newest checkpoint; `LedgerError` when that fails."""
+        if self._anchor is None:
+            return
+        with self._told("signed"):
+            failure = _note(self._open(), self._anchor)
         if failure is not None:
             raise LedgerError(f"the anchor `{self._anchor}` cannot be written: {failure.strerror}") from failure
-        return wait
 
     @contextlib.contextmanager
     def _told(self, doing: str) -> Iterator[None]:
@@ -251,22 +258,21 @@ class Store:
         self._covered, self.checkpoint = chain.seq, checkpoint
         return self._checkpoint_seconds
 
-    def _note(self, connection: Connection[TupleRow]) -> OSError | None:
-        """Bring the anchor file up to the newest checkpoint, or say why not.
 
-        Under a lock, so that of several processes none puts back an older one.
-        """
-        if self._anchor is None:
-            return None
-        with connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (schema.LOCKS, schema.ANCHORING))
-            newest = checkpoints.newest(connection)
-            if newest is not None:
-                try:
-                    write_anchor(self._anchor, newest)
-                except OSError as error:
-                    return error
-        return None
+def _note(connection: Connection[TupleRow], anchor: Path) -> OSError | None:
+    """Write the newest checkpoint into the file, or say why that failed.
+
+    Under a lock, so that of several processes none puts back an older one.
+    """
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (schema.LOCKS, schema.ANCHORING))
+        newest = checkpoints.newest(connection)
+        if newest is not None:
+            try:
+                write_anchor(anchor, newest)
+            except OSError as error:
+                return error
+    return None
 
 
 def _draft(chain: Chain, bodies: Sequence[bytes], day: date) -> tuple[Chain, list[Receipt], list[Row]]:
