@@ -206,6 +206,7 @@ class Service:
         self._closing = contextlib.ExitStack()
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._failing = False
         try:
             self._open(options)
         except BaseException:
@@ -288,6 +289,8 @@ class Service:
     def unready(self) -> list[str]:
         """What is not ready, one line each; nothing where all is."""
         missing = []
+        if self.ledger.status().get("failing"):
+            missing.append("the log cannot be written, so that every call is denied")
         stale = self.workspaces.stale()
         if stale:
             missing.append(f"for {stale:.0f} s it could not be confirmed that what is in force is the newest")
@@ -323,6 +326,7 @@ class Service:
     def _do_chores(self) -> None:
         chores: tuple[Callable[[], object], ...] = (
             self.tokens.refresh, self.control.post.drain, self._write_uses, self._forget_answers,
+            self._watch_log,
         )  # fmt: skip
         while not self._stopped.wait(CHORE_SECONDS):
             for chore in chores:
@@ -343,6 +347,16 @@ class Service:
 
     def _forget_answers(self) -> None:
         self._idempotency.forget(self._clock.now())
+
+    def _watch_log(self) -> None:
+        """Tell the operator when the log can be written no more, and when it can again."""
+        status = self.ledger.status()
+        failing = bool(status.get("failing"))
+        if failing and not self._failing:
+            log.error("calls are denied: %s", status.get("last_error"))
+        elif self._failing and not failing:
+            log.warning("the log can be written again")
+        self._failing = failing
 
     def close(self) -> None:
         """Stop the threads, write what is pending, anchor the log, let go of the store. May be called twice."""

@@ -84,6 +84,7 @@ class SqliteLedger:
         self._thread: threading.Thread | None = None
         self._sign_at = 0.0
         self._last_error: str | None = None
+        self._failing = False
         self._store = Store(
             self._path,
             anchor=self._path.with_name(self._path.name + ".anchor"),
@@ -113,7 +114,11 @@ class SqliteLedger:
         return future
 
     def status(self) -> dict[str, object]:
-        """Path, own records and chain, what waits, the last error, the newest checkpoint of ours."""
+        """Path, own records and chain, what waits, the last error, the newest checkpoint of ours.
+
+        `failing`: the last attempt to write failed. It is repeated without records, every time that a
+        checkpoint would be due, so that this tells of now whether or not records come.
+        """
         store = self._store
         head, checkpoint = store.head, store.checkpoint
         return {
@@ -124,6 +129,7 @@ class SqliteLedger:
             "chains": store.chains,
             "pending": self._count,
             "last_error": self._last_error,
+            "failing": self._failing,
             "checkpoint": checkpoint.n if checkpoint else None,
             "key": checkpoint.key if checkpoint else None,
             "uncovered": store.uncovered,
@@ -180,7 +186,7 @@ class SqliteLedger:
                 part = _part(group, at)
                 at += len(part)
                 self._write(part)
-            if self._store.uncovered and time.monotonic() >= self._sign_at:
+            if self._is_owing() and time.monotonic() >= self._sign_at:
                 self._write([])
         if self._store.head is not None:
             self._write([], last=True)
@@ -193,13 +199,17 @@ class SqliteLedger:
             if self._pending or self._closed:
                 return bool(self._pending)
             self._idle = True
-        timeout = max(0.0, self._sign_at - time.monotonic()) if self._store.uncovered else -1
+        timeout = max(0.0, self._sign_at - time.monotonic()) if self._is_owing() else -1
         if not self._bell.acquire(timeout=timeout):
             with self._lock:
                 if not self._idle:
                     self._bell.acquire()  # it was rung just now
                 self._idle = False
         return True
+
+    def _is_owing(self) -> bool:
+        """Whether a checkpoint is to be signed: over records, or to see whether the log can be written again."""
+        return self._failing or self._store.uncovered > 0
 
     def _write(self, part: list[_Item], *, last: bool = False) -> None:
         """Commit the records as one group, tell whoever waits, and bring the anchor up to date."""
@@ -213,6 +223,7 @@ class SqliteLedger:
             except Exception as error:  # whatever it is, whoever waits must be told
                 self._fail(group, error)
             else:
+                self._failing = False
                 _tell(zip((future.set_result for future, _ in group), receipts, strict=True))
         with self._lock:
             self._count -= len(part)
@@ -229,6 +240,7 @@ class SqliteLedger:
 
     def _fail(self, group: list[_Item], error: Exception) -> None:
         self._last_error = message = str(error)
+        self._failing = True
         _tell((future.set_exception, _because(message, error)) for future, _ in group)
 
     def _anchor(self) -> None:
