@@ -31,6 +31,9 @@ from onpurpose.core.decision import Code
 from tests.agents.service import KEY, POLICY, Bytes, Service
 from tests.strategies import json_payloads
 
+PATIENT: dict[str, Any] = {"timeout_seconds": 60, "connect_seconds": 60}
+"""For tests that are about an answer, on a machine that may have much else to do."""
+
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Service]:
@@ -46,7 +49,7 @@ def service(running: Service) -> Service:
 
 @pytest.fixture
 def client(service: Service) -> Iterator[Client]:
-    with Client(service.url, KEY) as one:
+    with Client(service.url, KEY, **PATIENT) as one:
         yield one
 
 
@@ -58,10 +61,10 @@ def asked(url: str, **settings: Any) -> list[Result]:
     """What both clients make of a service."""
 
     async def run() -> Result:
-        async with AsyncClient(url, KEY, **settings) as one:
+        async with AsyncClient(url, KEY, **(PATIENT | settings)) as one:
             return await one.evaluate("a", "open", {"id": 7})
 
-    with Client(url, KEY, **settings) as one:
+    with Client(url, KEY, **(PATIENT | settings)) as one:
         return [one.evaluate("a", "open", {"id": 7}), asyncio.run(run())]
 
 
@@ -93,7 +96,7 @@ def test_what_the_service_decides_is_decided(client: Client, capability: str, pa
 
 @pytest.fixture(scope="module")
 def lasting(running: Service) -> Iterator[Client]:
-    with Client(running.url, KEY) as one:
+    with Client(running.url, KEY, **PATIENT) as one:
         yield one
 
 
@@ -399,12 +402,12 @@ def test_a_question_is_not_asked_a_third_time() -> None:
 
 def one_of(which: int, url: str, **settings: Any) -> Result:
     async def run() -> Result:
-        async with AsyncClient(url, KEY, **settings) as one:
+        async with AsyncClient(url, KEY, **(PATIENT | settings)) as one:
             return await one.evaluate("a", "open", {"id": 7})
 
     if which:
         return asyncio.run(run())
-    with Client(url, KEY, **settings) as one:
+    with Client(url, KEY, **(PATIENT | settings)) as one:
         return one.evaluate("a", "open", {"id": 7})
 
 
@@ -579,7 +582,7 @@ def test_a_plain_client_serves_coroutines_too(client: Client) -> None:
 
 def test_many_coroutines_share_a_client(service: Service) -> None:
     async def run() -> list[Result]:
-        async with AsyncClient(service.url, KEY) as one:
+        async with AsyncClient(service.url, KEY, **PATIENT) as one:
             return await asyncio.gather(*(one.evaluate("a", "open", {"n": n}) for n in range(100)))
 
     results = asyncio.run(run())
@@ -605,7 +608,7 @@ def test_tools_of_coroutines_ask_the_service(service: Service) -> None:
         return action["id"]
 
     async def run() -> list[Any]:
-        async with AsyncClient(service.url, KEY) as one:
+        async with AsyncClient(service.url, KEY, **PATIENT) as one:
 
             @one.guard("open")
             async def guarded(number: int) -> int:
@@ -651,7 +654,7 @@ def test_a_cancelled_question_is_given_up(service: Service) -> None:
 
         loop = asyncio.get_running_loop()
         service.answering = answer
-        async with AsyncClient(service.url, KEY) as one:
+        async with AsyncClient(service.url, KEY, **PATIENT) as one:
             asking = asyncio.create_task(one.evaluate("a", "open"))
             await held.wait()
             (task,) = one._tasks
@@ -665,7 +668,7 @@ def test_a_cancelled_question_is_given_up(service: Service) -> None:
 
 
 def test_an_async_client_serves_one_loop_after_another(service: Service) -> None:
-    one = AsyncClient(service.url, KEY)
+    one = AsyncClient(service.url, KEY, **PATIENT)
 
     async def run() -> bool:
         result = await one.evaluate("a", "open")
@@ -772,7 +775,7 @@ def test_a_call_itself_can_be_asked(client: Client) -> None:
 FORKED = """\
 import os, sys
 from onpurpose import Client
-client = Client(sys.argv[1], sys.argv[2])
+client = Client(sys.argv[1], sys.argv[2], timeout_seconds=60, connect_seconds=60)
 assert client.evaluate("a", "open", {"n": 1}).allowed
 child = os.fork()
 allowed = [client.evaluate("a", "open", {"n": n, "child": not child}).allowed for n in range(20)]

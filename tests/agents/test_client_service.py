@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,8 @@ from onpurpose.core.result import Result
 from tests.app.keys import PURPOSE, SetClock, result
 from tests.app.test_tokens import Service as Minting
 from tests.server.serving import Gates, Remembered, Served, gate, secret_of, services, serving
+
+PATIENT: dict[str, Any] = {"timeout_seconds": 60, "connect_seconds": 60}
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +30,10 @@ def test_the_service_decides_for_both_clients(service: Served) -> None:
     payload = {"amount": 5000, "to": ["a", {"deep": 1.5}], "note": "ä\u200b"}
 
     async def run() -> Result:
-        async with AsyncClient(service.url, secret_of("asker")) as client:
+        async with AsyncClient(service.url, secret_of("asker"), **PATIENT) as client:
             return await client.evaluate("a", "payments.transfer", payload, policy_context={"tenant": "acme"})
 
-    with Client(service.url, secret_of("asker")) as client:
+    with Client(service.url, secret_of("asker"), **PATIENT) as client:
         results = [client.evaluate("a", "payments.transfer", payload, policy_context={"tenant": "acme"})]
         with pytest.raises(ApprovalRequired):
             client.tool(lambda action: action, "payments.transfer").run(payload)
@@ -48,7 +51,7 @@ def explained(here: Result) -> str:
 
 @pytest.mark.parametrize(("key", "status"), [("nobody", 401), ("expired", 401), ("revoked", 401), ("reader", 403)])
 def test_a_key_that_may_not_ask_is_denied(service: Served, key: str, status: int) -> None:
-    with Client(service.url, secret_of(key)) as client:
+    with Client(service.url, secret_of(key), **PATIENT) as client:
         denied = client.evaluate("a", "open")
     assert [reason.code for reason in denied.reasons] == [Code.UNREACHABLE]
     assert f"HTTP {status}: " in denied.explain()
@@ -56,9 +59,9 @@ def test_a_key_that_may_not_ask_is_denied(service: Served, key: str, status: int
 
 def test_a_service_that_keeps_no_keys_is_asked_without_one() -> None:
     with serving(services()) as served:
-        with Client(served.url, secret_of("asker")) as client:
+        with Client(served.url, secret_of("asker"), **PATIENT) as client:
             assert "leave the header out" in client.evaluate("a", "open").explain()
-        with Client(served.url, secret_of("asker"), retry=False) as client:
+        with Client(served.url, secret_of("asker"), retry=False, **PATIENT) as client:
             assert client.evaluate("a", "open").allowed
 
 
@@ -87,7 +90,7 @@ def test_a_token_goes_from_the_service_through_the_agent_to_the_tool() -> None:
     call = Call("agent-7", "crm.read", {"id": 7}, purpose_id=PURPOSE.id, data_source_id="crm")
     with (
         serving(services(Purposeful(), minter=minting.tokens, idempotency=Remembered())) as served,
-        Client(served.url, secret_of("asker")) as client,
+        Client(served.url, secret_of("asker"), **PATIENT) as client,
     ):
         answer = client.begin(call).finish(10)
     assert answer.allowed
