@@ -57,9 +57,7 @@ def from_fields(kind: Kind, name: str, fields: str) -> str:
     """
     if kind not in (Kind.PURPOSE, Kind.PURPOSE_POLICY):
         return fields
-    one, *others = parse_purposes(fields, name)
-    if others:
-        return fields
+    one = parse_purposes(fields, name)[0]  # JSON is one document
     return write_purpose(one) if isinstance(one, Purpose) else write_purpose_policy(one)
 
 

@@ -254,9 +254,24 @@ def test_a_body_of_another_type_is_refused(tenant: Tenant, media: str) -> None:
     problem(tenant.ask("writer", "PUT", "/v1/purposes/a", content=b'{"text": "id: a"}', headers=headers), 415)
 
 
-@pytest.mark.parametrize("body", [b"\xff\xfe", b"id: a\x00", b"id: [" + b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"id: a\x00", b"id: [" + b"[" * 100_000, b"#" * 1_000_001])
 def test_hostile_yaml_is_refused(tenant: Tenant, body: bytes) -> None:
     headers = {"Content-Type": "application/yaml"}
     response = tenant.ask("writer", "PUT", "/v1/purposes/a", content=body, headers=headers)
     assert problem(response, response.status_code)["status"] in (400, 422)
+    assert tenant.get("/v1/purposes")["items"] == []
+
+
+@pytest.mark.parametrize("query", ["expected_version=x", "reason=a&reason=b", "text=id:a", "expected_version=-1"])
+def test_a_query_beside_a_text_is_exact_too(tenant: Tenant, query: str) -> None:
+    headers = {"Content-Type": "application/yaml"}
+    problem(tenant.ask("writer", "PUT", f"/v1/purposes/a?{query}", content=b"id: a\n", headers=headers), 422)
+    assert tenant.get("/v1/purposes")["items"] == []
+
+
+def test_what_a_json_body_says_of_itself_stands_in_the_body(tenant: Tenant) -> None:
+    told = problem(
+        tenant.ask("writer", "PUT", "/v1/purposes/a?expected_version=7&reason=r", json={"text": "id: a\n"}), 422
+    )
+    assert [fault["pointer"] for fault in told["errors"]] == ["?expected_version", "?reason"]
     assert tenant.get("/v1/purposes")["items"] == []

@@ -9,6 +9,11 @@ import pytest
 
 from onpurpose import verify_token
 from onpurpose.core.call import Call
+from onpurpose.core.record import Stored
+from onpurpose.core.revision import MissingError
+from onpurpose.server.api import decisions
+from onpurpose.server.api.decisions import Past
+from onpurpose.server.api.serving import Asked
 from tests.app.keys import result
 from tests.server.api.house import House, Tenant, good, problem
 
@@ -91,6 +96,27 @@ def test_another_workspace_sees_no_decision(past: Tenant, stranger: Tenant) -> N
 @pytest.mark.parametrize("name", ["nope", "%00", "x" * 3000, "%F0%9F%92%A3"])
 def test_a_decision_that_is_not_there_is_not_found(tenant: Tenant, name: str) -> None:
     problem(tenant.ask("reader", "GET", f"/v1/decisions/{name}"), 404)
+
+
+def test_a_decision_whose_record_was_archived_is_not_found(house: House, past: Tenant) -> None:
+    class Archived:
+        """A log without the records of that day."""
+
+        def chains(self) -> dict[str, int]:
+            return {}
+
+        def after(self, chain: str, seq: int, limit: int) -> list[Stored]:
+            return []
+
+    asked = Asked(
+        caller=past.key("reader").key,
+        path={"id": f"{past.workspace}-3"},
+        query=None,
+        body=None,
+        wants="application/json",
+    )
+    with pytest.raises(MissingError, match="archive"):
+        decisions.get(Past(decisions=house.feed, log=Archived()), asked)
 
 
 # -- tokens

@@ -160,6 +160,8 @@ async def _read_body(operation: Operation, request: Request, query: BaseModel | 
         raise HTTPException(400) from None  # nobody will read it
     if media == YAML:
         return _draft(body, query)
+    if query is not None and query.model_fields_set:  # passed over, a version that is expected would protect nothing
+        raise invalid([Fault(f"?{name}", "belongs into the body") for name in sorted(query.model_fields_set)])
     return await to_thread.run_sync(_parse, form, body)
 
 
