@@ -19,7 +19,7 @@ from onpurpose.server.api.schemas.access import (
     WorkspaceList,
     WorkspaceMade,
 )
-from onpurpose.server.api.schemas.common import (
+from onpurpose.server.api.schemas.bounds import (
     MAX_NUMBER,
     MAX_PAGE,
     MAX_SET,

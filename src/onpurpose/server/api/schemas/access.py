@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from onpurpose.core.access import Scope
-from onpurpose.server.api.schemas.common import Line, Name, Wire
+from onpurpose.server.api.schemas.bounds import Line, Name, Wire
 
 
 class NewKey(Wire):

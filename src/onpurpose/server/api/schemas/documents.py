@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from onpurpose.core.revision import Kind
-from onpurpose.server.api.schemas.common import MAX_NUMBER, MAX_TEXT, Limit, Number, Version, Wire, Words
+from onpurpose.server.api.schemas.bounds import MAX_NUMBER, MAX_TEXT, Limit, Number, Version, Wire, Words
 
 
 class Draft(Wire):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from onpurpose.core.revision import Kind
-from onpurpose.server.api.schemas.common import MAX_SET, Line, Name, Number, Time, Why, Wire
+from onpurpose.server.api.schemas.bounds import MAX_SET, Line, Name, Number, Time, Why, Wire
 from onpurpose.server.api.schemas.documents import DocumentMeta
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from onpurpose.server.api.schemas.common import Limit, Line, Time, Wire, Words
+from onpurpose.server.api.schemas.bounds import Limit, Line, Time, Wire, Words
 
 
 class DecisionQuery(Wire):
