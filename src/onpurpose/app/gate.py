@@ -46,6 +46,7 @@ class Pending(Struct, eq=False):
     receipt: Future[Receipt] | None
     verdict: Verdict | None = None
     intent: Intent | None = None
+    workspace: str | None = None
 
     def finish(self, patience: float | None = 0) -> Result:
         """The answer, after waiting at most so many seconds for the record; without one, a denial."""
@@ -180,6 +181,7 @@ class Gate:
             stale_seconds=stale or None,
         )
         pending = self._record(call, facts, decision, states, also)
+        pending.workspace = held.workspace
         if pending.decision is decision:
             pending.verdict, pending.intent = verdict, intent
         return pending
@@ -238,6 +240,8 @@ class Gate:
         log.error("decision %s is not durable in the log; it is denied", pending.decision_id)
         if late and self._ledger is not None:
             body = {"v": 1, "kind": "decision.withdrawn", "id": pending.decision_id, "at": self._clock.now()}
+            if pending.workspace is not None:
+                body["workspace"] = pending.workspace
             try:
                 self._ledger.append(Record("decision.withdrawn", orjson.dumps(body)))
             except Exception:
