@@ -91,10 +91,10 @@ NODES: frozenset[type[exp.Expr]] = frozenset(_BY_NAME) | {
 
 _UNITS = """
 century day days decade dow doy epoch hour hours isodow isoweek isoyear julian microsecond microseconds millennium
-millisecond milliseconds minute minutes month months quarter second seconds timezone week weeks year years ?
+millisecond milliseconds minute minutes month months quarter second seconds timezone week weeks year years 0
 """
 UNITS = frozenset(_UNITS.split())
-"""Words that name a part of a time; `?` stands where a literal stood."""
+"""Words that name a part of a time; `0` stands where a literal stood."""
 
 PLACES_OF_UNITS = (exp.Extract, exp.Interval)
 """Where a bare word is surely a unit, and no column, in every dialect."""

@@ -43,7 +43,7 @@ def name_of(node: object) -> tuple[str, bool]:
     """A name, and whether it was quoted."""
     if not isinstance(node, exp.Identifier) or not isinstance(node.this, str):
         raise CannotTellError("an expression stands where a name is expected")
-    if node.this == "?" or not node.this:
+    if node.this == "0" or not node.this:
         raise CannotTellError("a literal stands where a name is expected")
     return node.this, bool(node.args.get("quoted"))
 
@@ -103,7 +103,7 @@ class Expressions:
         if isinstance(node, exp.Parameter):
             if not isinstance(node.this, exp.Literal) or not self._dialect.rows:
                 raise CannotTellError("a variable of the session may hold what was read before")
-        elif node.name.lower() not in UNITS or not (isinstance(parent, PLACES_OF_UNITS) or node.name == "?"):
+        elif node.name.lower() not in UNITS or not (isinstance(parent, PLACES_OF_UNITS) or node.name == "0"):
             raise CannotTellError(f"`{node.name[:80]}` may be a column")
         return ()
 

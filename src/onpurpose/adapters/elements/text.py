@@ -13,10 +13,18 @@ from itertools import pairwise
 MAX_BYTES = 100 * 1024
 """How long a statement may be, in UTF-8 bytes."""
 
-MAX_NESTING = 20
-"""How deep brackets and `CASE` may nest."""
+MAX_NESTING = 12
+"""How deep brackets and `CASE` may nest: the parser tries some of them twice at each level."""
 
-LITERAL = "'?'"  # no name: where a database reads a literal as a name, the name is refused
+MAX_PIECES = 10_000
+"""How many words, literals and signs a statement may hold."""
+
+MAX_SQUARE = 2
+"""How deep square brackets may nest: the parser tries each three times."""
+
+MAX_SQUARES = 200
+
+LITERAL = "'0'"  # no name: where a database reads a literal as a name, the name is refused
 
 
 class CannotTellError(Exception):
@@ -95,7 +103,7 @@ class _Scanner:
 
     def __init__(self, sql: str, lexicon: Lexicon) -> None:
         self._sql, self._lexicon = sql, lexicon
-        self._at, self._depth = 0, 0
+        self._at, self._depth, self._square, self._squares = 0, 0, 0, 0
         self._pieces: list[str] = []
         self._words: list[tuple[int, str, bool]] = []  # the piece, the name, whether it was quoted
 
@@ -106,6 +114,8 @@ class _Scanner:
                 raise CannotTellError(f"the character {self._sql[self._at]!r} is read differently by databases")
             self._at = match.end()
             getattr(self, f"_{match.lastgroup}")(match.group())
+            if len(self._pieces) > 2 * MAX_PIECES:  # with the blanks between them
+                raise CannotTellError(f"the text holds more than {MAX_PIECES} words and signs")
         pieces = self._pieces
         filled = [index for index, piece in enumerate(pieces) if not piece.isspace()]
         after = dict(pairwise(filled))
@@ -210,6 +220,8 @@ class _Scanner:
         if text == "/" and self._sql[self._at : self._at + 1] == "/":
             raise CannotTellError("`//` begins a comment in some databases")
         self._depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(text, 0)
+        self._square += {"[": 1, "]": -1}.get(text, 0)
+        self._squares += text == "["
         self._bound()
         self._pieces.append(text)
 
@@ -221,5 +233,7 @@ class _Scanner:
         self._name(match.group(1))
 
     def _bound(self) -> None:
+        if self._square > MAX_SQUARE or self._squares > MAX_SQUARES:
+            raise CannotTellError("too many square brackets")
         if self._depth > MAX_NESTING:
             raise CannotTellError(f"brackets nest deeper than {MAX_NESTING}")
