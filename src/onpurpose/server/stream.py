@@ -200,12 +200,11 @@ class Stream:
         epoch, number = asked or (channel.epoch, channel.sent)
         number = min(number, channel.sent)
         while epoch == channel.epoch and number < channel.since and not reader.ended:
-            page = await self._read(feed.after, workspace, number, PAGE)
-            if not page:
-                break
+            sent = channel.sent  # what is newer in the feed already will be published to every reader: not twice
+            page = [one for one in await self._read(feed.after, workspace, number, PAGE) if one[0] <= sent]
             if epoch == channel.epoch:
                 await sending.write(b"".join(_event(epoch, at, body) for at, body in page))
-                number = page[-1][0]
+                number = page[-1][0] if page else sent
         if epoch != channel.epoch:
             await sending.write(_RESET)
             number = channel.sent
