@@ -190,7 +190,7 @@ def is_exception(thing: object) -> bool:
 
 def test_every_field_of_a_call_is_named() -> None:
     told = codes(" ".join(column(page("docs/semantics.md"), "The call", "field")))
-    assert sorted(told) == sorted(Call.__slots__)
+    assert sorted(told) == sorted(Call.__struct_fields__)
 
 
 def test_every_finding_of_a_log_is_named() -> None:
