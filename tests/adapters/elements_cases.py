@@ -385,6 +385,8 @@ DIALECTS: list[tuple[str, str, str | None]] = [
     ("sqlite", "SELECT name FROM users WHERE id IN orders", None),
     ("sqlite", "SELECT readfile('/etc/passwd')", None),
     ("sqlite", "SELECT load_extension('x')", None),
+    ("sqlite", "SELECT (SELECT x.b FROM t x) FROM v x", "t.b v.b"),
+    ("sqlite", "SELECT x.b FROM v x WHERE EXISTS (SELECT x.b FROM u y ORDER BY b)", None),
     ("sqlite", "PRAGMA table_info(users)", None),
     ("sqlite", "ATTACH 'x' AS y", None),
     ("sqlite", "WITH users AS (SELECT ssn FROM users) SELECT ssn FROM users", None),

@@ -22,6 +22,8 @@ class Dialect:
     column: Fold
     alias_first: bool
     """Whether a bare name in `ORDER BY` is surely an output's before it is a column's."""
+    implied_first: bool = False
+    """Whether that holds for an output, too, that has its name from a column and not by `AS`."""
     rows: bool = False
     """Whether a table's name can stand for its whole row."""
     own_name_is_table: bool = False
@@ -50,6 +52,7 @@ DIALECTS = {
         table=_lower_unquoted,
         column=_lower_unquoted,
         alias_first=True,
+        implied_first=True,
         rows=True,
         own_name_is_table=True,
     ),

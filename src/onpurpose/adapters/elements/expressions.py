@@ -122,7 +122,13 @@ class Expressions:
             raise CannotTellError(f"`{node.sql()[:80]}` is no column in reach")
         if source.columns is not None and column not in source.columns:
             raise CannotTellError(f"`{column}` is no column of `{self.table_name(table)}`")
-        return source.element(column)
+        touched = list(source.element(column))
+        if source.columns is None:  # a name may reach past a table that has no such column, to one around it
+            others = [each.sources.get(self.table_name(table)) for each in scope.around()]
+            for other in others:
+                if other is not None and (other.columns is None or column in other.columns):
+                    touched += other.element(column)
+        return touched
 
 
 def _checked_type(node: exp.DataType) -> Sequence[exp.Expr]:

@@ -72,7 +72,9 @@ class Queries:
         for lateral in many(node, "laterals"):
             self.source(lateral, scope)
         outputs = self.outputs(many(node, "expressions"), scope)
-        scope.outputs = frozenset(filter(None, outputs))
+        given = [each.args["alias"] for each in many(node, "expressions") if isinstance(each, exp.Alias)]
+        named = outputs if self._dialect.implied_first else map(self.expressions.column_name, given)
+        scope.outputs = frozenset(filter(None, named))
         self._clauses(node, scope)
         return outputs
 
