@@ -10,8 +10,22 @@ import pytest
 from tests.docs.pages import ROOT, Block, names, page
 from tests.docs.running import Runner, same
 
-WITH_EXAMPLES = {"README.md", "docs/tutorial.md", "docs/policies.md", "docs/semantics.md", "docs/embedding.md",
-                 "docs/audit.md", "docs/replay.md", "docs/risk.md", "docs/limits.md", "docs/purposes.md", "docs/shadow.md", "docs/tokens.md", "docs/client.md", "docs/elements.md"}  # fmt: skip
+WITH_EXAMPLES = {
+    "README.md",
+    "docs/tutorial.md",
+    "docs/policies.md",
+    "docs/semantics.md",
+    "docs/embedding.md",
+    "docs/audit.md",
+    "docs/replay.md",
+    "docs/risk.md",
+    "docs/limits.md",
+    "docs/purposes.md",
+    "docs/shadow.md",
+    "docs/tokens.md",
+    "docs/client.md",
+    "docs/elements.md",
+}
 
 
 @pytest.mark.parametrize("name", names())
