@@ -31,6 +31,7 @@ class Process:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+        self.database = database
         self.url = f"http://127.0.0.1:{self.port}"
         command = [
             sys.executable, "-m", "onpurpose", "serve", "--database", database, "--directory", str(directory),
