@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -310,7 +311,10 @@ class Service:
     def _project(self) -> None:
         while not self._stopped.is_set():
             try:
-                self._projector.run(self._rest)
+                began = time.monotonic()
+                taken = self._projector.step()
+                took = time.monotonic() - began  # as long again for the calls, which come first
+                self._stopped.wait(took if taken else FOLLOW_SECONDS)
             except ConflictError:  # another process is at it
                 self._stopped.wait(TROUBLE_SECONDS)
             except OnPurposeError as error:
@@ -319,9 +323,6 @@ class Service:
             except Exception:
                 log.exception("the feed could not follow the log")
                 self._stopped.wait(TROUBLE_SECONDS)
-
-    def _rest(self, taken: int) -> bool:
-        return not self._stopped.wait(0 if taken else FOLLOW_SECONDS)
 
     def _do_chores(self) -> None:
         chores: tuple[Callable[[], object], ...] = (
