@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from onpurpose.adapters.sql.documents import SqlDocuments
 from onpurpose.adapters.sql.engine import open_store
+from onpurpose.adapters.vault import VARIABLE
+from onpurpose.cli.main import main
 from onpurpose.core.revision import Change, Kind
 from tests.service.process import SHELL, ask, put_in_force, running
 
@@ -23,19 +23,14 @@ PURPOSES = 100
 SECRET = "onpurpose-test-" + "x" * 32
 
 
-def refused(tmp_path: Path, *options: str, secret: str | None = None) -> str:
+def refused(*options: str, secret: str | None = None) -> str:
     """What a service that does not start says: in clear lines, with exit code 2, and without a trace."""
-    environment = {name: value for name, value in os.environ.items() if name != "ONPURPOSE_SECRET"}
-    if secret is not None:
-        environment["ONPURPOSE_SECRET"] = secret
-    done = subprocess.run(
-        [sys.executable, "-m", "onpurpose", "serve", "--port", "0", *options],
-        check=False, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert done.stderr.startswith("error: ")
-    assert "Traceback" not in done.stderr
-    return done.stderr
+    result = CliRunner().invoke(main, ["serve", "--port", "0", *options], env={VARIABLE: secret})
+    assert result.exit_code == 2, result.output
+    assert "A key" not in result.output
+    assert result.stderr.startswith("error: ")
+    assert "Traceback" not in result.stderr
+    return result.stderr
 
 
 def fill(path: Path) -> None:
@@ -84,32 +79,34 @@ def test_the_key_is_printed_by_the_first_start_alone_and_counts_after_it(tmp_pat
 
 
 def test_another_secret_than_the_store_was_sealed_under_is_refused(tmp_path: Path) -> None:
-    with running(str(tmp_path / "t.db"), tmp_path):
+    path = str(tmp_path / "t.db")
+    with running(path, tmp_path):
         pass
-    said = refused(tmp_path, "--database", "t.db", secret=SECRET)
+    said = refused("--database", path, secret=SECRET)
     assert "was sealed under another secret" in said
     assert "help: set ONPURPOSE_SECRET" in said
     assert SECRET not in said
 
 
 def test_a_secret_that_is_too_short_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    said = refused(tmp_path, "--database", "t.db", secret="short")
+    said = refused("--database", str(tmp_path / "t.db"), secret="short")
     assert "shorter than 32 characters" in said
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("database", ["missing/t.db", "file/t.db"])
-def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path, database: str) -> None:
+@pytest.mark.parametrize("folder", ["missing", "file"])
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path, folder: str) -> None:
     (tmp_path / "file").write_text("no directory")
-    assert str(tmp_path / database) in refused(tmp_path, "--database", database, secret=SECRET)
-    assert str((tmp_path / database).parent) in refused(tmp_path, "--database", database)
+    path = tmp_path / folder / "t.db"
+    assert str(path) in refused("--database", str(path), secret=SECRET)
+    assert str(path.parent) in refused("--database", str(path))
 
 
 def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "t.db"
     content = secrets.token_bytes(8192)
     path.write_bytes(content)
-    assert "it is no database" in refused(tmp_path, "--database", "t.db")
+    assert "it is no database" in refused("--database", str(path))
     assert path.read_bytes() == content
 
 
@@ -117,7 +114,8 @@ def test_a_postgres_that_does_not_answer_is_named_without_its_password(tmp_path:
     with socket.socket() as probe:  # bound, and nobody listens
         probe.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{probe.getsockname()[1]}"
-        said = refused(tmp_path, "--database", f"postgresql://gate:hidden-word@{place}/control")
+        database = f"postgresql://gate:hidden-word@{place}/control"
+        said = refused("--database", database, "--directory", str(tmp_path))
     assert place in said
     assert "hidden-word" not in said
 
@@ -125,7 +123,6 @@ def test_a_postgres_that_does_not_answer_is_named_without_its_password(tmp_path:
 def test_a_port_that_is_taken_is_told_before_a_key_is_made(tmp_path: Path) -> None:
     path = tmp_path / "t.db"
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        place = f"127.0.0.1:{taken.getsockname()[1]}"
-        said = refused(tmp_path, "--database", str(path), "--port", place.partition(":")[2])
-    assert place in said
+        port = str(taken.getsockname()[1])
+        assert f"127.0.0.1:{port}" in refused("--database", str(path), "--port", port)
     assert not path.exists()

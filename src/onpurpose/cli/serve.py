@@ -58,6 +58,8 @@ def serve(  # noqa: PLR0913, PLR0917  these are its settings
     try:
         service = Service(options)
     except OnPurposeError as error:
+        for one in sockets:
+            one.close()
         fail(str(error))
     if service.first_key is not None:
         say("A key with every right was made. It is shown this once; keep it where secrets are kept:")
