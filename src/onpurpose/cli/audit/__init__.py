@@ -1,9 +1,10 @@
-"""`onpurpose audit`: verify, export and follow the log."""
+"""`onpurpose audit`: verify, export and follow the log, and keep its old days elsewhere."""
 
 from __future__ import annotations
 
 import click
 
+from onpurpose.cli.audit.archive import archive, retain
 from onpurpose.cli.audit.export import export
 from onpurpose.cli.audit.tail import tail
 from onpurpose.cli.audit.verify import verify
@@ -14,13 +15,13 @@ from onpurpose.cli.output import debug_option
 @debug_option
 @click.pass_context
 def audit(ctx: click.Context) -> None:
-    """Verify, export and follow the audit log.
+    """Verify, export and follow the audit log, and keep its old days elsewhere.
 
-    Nothing here writes to a log, or beside it.
+    But for `archive` and `retain`, nothing here writes to a log, or beside it.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
-for _verb in (verify, export, tail):
+for _verb in (verify, export, tail, archive, retain):
     audit.add_command(_verb)
