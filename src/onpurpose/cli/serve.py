@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -39,30 +42,41 @@ def serve(  # noqa: PLR0913, PLR0917  these are its settings
     The first start on an empty database makes an admin key and prints it, once. What keys and tokens
     are sealed with is `ONPURPOSE_SECRET`, or a file that is made where there is none.
     """
-    try:
-        from onpurpose.server import listening  # noqa: PLC0415
-        from onpurpose.server.build import build, run  # noqa: PLC0415  an extra, and slow to import
-        from onpurpose.server.limits import PER_MINUTE  # noqa: PLC0415
-        from onpurpose.server.services import Settings  # noqa: PLC0415
-        from onpurpose.service import Options, Service  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        fail(f"`{error.name}` is not installed", "pip install 'onpurpose[server]'")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    settings = Settings(cors_origins=origins, per_minute=per_minute or PER_MINUTE)
-    options = Options(database=database, directory=directory, issuer=issuer, settings=settings)
-    try:
-        sockets = listening.bind(host, port)
-    except OSError as error:
-        fail(f"`{host}:{port}` cannot be listened on: {error.strerror}", "name another with `--host` and `--port`")
-    try:
-        service = Service(options)
-    except OnPurposeError as error:
-        for one in sockets:
-            one.close()
-        fail(str(error))
+    with _uncollected():
+        try:
+            from onpurpose.server import listening  # noqa: PLC0415
+            from onpurpose.server.build import build, run  # noqa: PLC0415  an extra, and slow to import
+            from onpurpose.server.limits import PER_MINUTE  # noqa: PLC0415
+            from onpurpose.server.services import Settings  # noqa: PLC0415
+            from onpurpose.service import Options, Service  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            fail(f"`{error.name}` is not installed", "pip install 'onpurpose[server]'")
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        settings = Settings(cors_origins=origins, per_minute=per_minute or PER_MINUTE)
+        options = Options(database=database, directory=directory, issuer=issuer, settings=settings)
+        try:
+            sockets = listening.bind(host, port)
+        except OSError as error:
+            fail(f"`{host}:{port}` cannot be listened on: {error.strerror}", "name another with `--host` and `--port`")
+        try:
+            service = Service(options)
+        except OnPurposeError as error:
+            for one in sockets:
+                one.close()
+            fail(str(error))
     if service.first_key is not None:
         say("A key with every right was made. It is shown this once; keep it where secrets are kept:")
         say(f"\n  {service.first_key.secret}\n")
     run(build(service.services), sockets, certificate=certificate, key=key)
     return Exit.FINE
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Within, the collector rests: what a start loads stays, and going through it again and again takes its time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
