@@ -20,6 +20,7 @@ from onpurpose.app import audit
 from onpurpose.core.chain import Finding
 from tests.adapters.postgres_log import record
 from tests.cli.command import is_tame, run, run_json
+from tests.cli.test_reference import same_keys, shape
 
 TODAY = datetime.now(UTC).date()
 OLD, NEXT, IDLE = (TODAY - timedelta(days=ago) for ago in (9, 8, 7))
@@ -170,6 +171,12 @@ def test_a_day_is_archived_again_where_records_came_after_it_was(
     assert run_json(*served.args("archive", "--day", OLD))["archived"][0]["records"] == 23
     assert served.run("retain", "--day", OLD, "--reason", "old").exit_code == 0
     assert served.findings() == ()
+
+
+def test_json_has_the_shape_that_the_page_shows(served: Served) -> None:
+    assert same_keys(shape("audit archive"), run_json(*served.args("archive")))
+    assert run_json(*served.args("archive")) == {"archived": []}
+    assert same_keys(shape("audit retain"), run_json(*served.args("retain", "--day", OLD, "--reason", "old")))
 
 
 @pytest.mark.parametrize("day", [TODAY, TODAY - timedelta(days=1), IDLE, date(2001, 1, 1)])

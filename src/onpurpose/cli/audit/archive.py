@@ -124,7 +124,7 @@ def _opened(database: str, folder: Path, directory: Path) -> Iterator[_Log]:
         fail(f"`{error.name}` is not installed", "pip install 'onpurpose[postgres]'")
     anchor, clock, ids = directory / "onpurpose.anchor", SystemClock(), Ids()
     signer = SecretKey(_secret(directory))
-    with _refusing(_AGAIN):
+    with _refusing():
         try:
             PostgresArchive(database).close()  # before anything is made: with no log there, nothing is
             days = _days(database)
@@ -145,7 +145,7 @@ def _secret(directory: Path) -> str:
         fail(f"there is no folder `{directory}`", "name by --directory where the service's files lie")
     if VARIABLE not in os.environ and not file.exists():
         fail(f"there is no secret `{file}`", f"name the service's own --directory, or set {VARIABLE}")
-    with _refusing(f"name the service's own --directory, or set {VARIABLE}"):
+    with _refusing():
         secret = find_secret(os.environ, file)
         AesVault(secret)  # one that the service refuses is not the service's
     return secret
@@ -194,8 +194,8 @@ def _place(receipt: Receipt) -> dict[str, object]:
 
 
 @contextmanager
-def _refusing(rule: str) -> Iterator[None]:
-    """End the verb where the block cannot go on; the cure is the error's own, or else the rule for a refusal."""
+def _refusing(rule: str = _AGAIN) -> Iterator[None]:
+    """End the verb where the block cannot go on; the cure is the error's own, or else (of a refusal) the rule."""
     from onpurpose.app.retention import RetentionError  # noqa: PLC0415  not for `--help`
 
     try:
