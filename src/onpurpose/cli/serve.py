@@ -18,7 +18,7 @@ from onpurpose.core.errors import OnPurposeError
 @click.option("--database", default="onpurpose.db", show_default=True, metavar="PATH|URL",
               help="A file, or postgresql://USER:PASSWORD@HOST/NAME.", envvar="ONPURPOSE_DATABASE")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 is any free one.")
 @click.option("--directory", metavar="DIR", help="Where files of this host lie. Default: beside the database's file.")
 @click.option("--issuer", default="onpurpose", show_default=True, help="The service's name in tokens, best its URL.")
 @click.option("--cors-origin", "origins", multiple=True, help="An origin whose pages may ask. Repeatable.")
