@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from onpurpose.adapters.signing import SecretKey, verify_signature
 from onpurpose.adapters.sql.postgres import PostgresArchive, PostgresLedger, partitions, store
 from onpurpose.app import audit
 from onpurpose.core.chain import Finding
+from onpurpose.service import Options, Service
 from tests.adapters.postgres_log import record
 from tests.cli.command import is_tame, run, run_json
 from tests.cli.test_reference import same_keys, shape
@@ -30,14 +34,14 @@ SECRET = "s" * 40
 class Served:
     """A service's log, its secret and its anchor; every use of the command names the three."""
 
-    def __init__(self, url: str, directory: Path) -> None:
+    def __init__(self, url: str, directory: Path, secret: str = SECRET) -> None:
         self.url = url
         self.directory = directory
         self.folder = directory / "days"
-        self.signer = SecretKey(SECRET)
-        secret = directory / "onpurpose.secret"
-        secret.write_text(SECRET)
-        secret.chmod(0o600)
+        self.signer = SecretKey(secret)
+        file = directory / "onpurpose.secret"
+        file.write_text(secret)
+        file.chmod(0o600)
 
     def ledger(self) -> PostgresLedger:
         return PostgresLedger(self.url, signer=self.signer, anchor=self.directory / "onpurpose.anchor")
@@ -124,10 +128,10 @@ def test_every_closed_day_that_holds_a_record_is_archived_once(served: Served) -
 def test_the_digest_of_a_file_and_who_made_it_stand_in_the_log_signed_with_the_key_of_the_service(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LOGNAME", "ann")
+    monkeypatch.setenv("LOGNAME", "somebody-else")
     (told,) = run_json(*served.args("archive", "--day", OLD))["archived"]
     (made,) = served.told("archive.made")
-    assert (made["by"], made["workspace"]) == ("ann", "default")
+    assert (made["by"], made["workspace"]) == (pwd.getpwuid(os.getuid()).pw_name, "default")
     assert told["digest"] == made["digest"] == DayFiles(served.folder).digest(OLD)
     assert (told["day"], told["file"], told["records"], told["chains"]) == (str(OLD), made["file"], 21, 1)
     assert told["receipt"]["chain"] not in made["chains"]
@@ -197,6 +201,26 @@ def test_only_the_oldest_day_is_let_go_and_only_when_its_file_is_as_it_was(serve
     assert served.told("retention.ordered") == []
 
 
+def test_a_day_stays_while_somebody_reads_the_log_and_is_let_go_when_they_are_done(served: Served) -> None:
+    served.run("archive")
+    with psycopg.connect(served.url) as reader:
+        reader.execute("SELECT count(*) FROM records")
+        assert "another process holds its lock" in refused(served.run("retain", "--day", OLD, "--reason", "old"))
+    assert served.days() == {OLD, NEXT, TODAY}
+    assert served.run("retain", "--day", OLD, "--reason", "old").exit_code == 0
+    assert served.days() == {NEXT, TODAY}
+    assert served.findings() == ()
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_recorded(served: Served) -> None:
+    served.folder.write_text("a file")
+    for folder in (served.folder, served.folder / "within"):
+        told = refused(served.run("archive", "--day", OLD, "--folder", folder))
+        assert str(folder) in told
+        assert "cannot be used" in told
+    assert served.told("archive.made") == []
+
+
 def test_a_damaged_day_is_not_archived_and_those_before_it_are(served: Served) -> None:
     with psycopg.connect(served.url, autocommit=True) as connection:
         connection.execute("UPDATE records SET body = '{}' WHERE day = %s AND seq = 5", (NEXT,))
@@ -244,6 +268,24 @@ def test_a_log_is_not_signed_with_another_key_than_its_own(served: Served, monke
     monkeypatch.setenv("ONPURPOSE_SECRET", "t" * 40)
     assert "signed with another key" in refused(served.run("archive", "--day", OLD))
     assert served.told("archive.made") == []
+    assert served.findings() == ()
+
+
+def test_a_service_goes_on_with_a_log_whose_day_was_let_go(
+    postgres_store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = Options(database=postgres_store_url, directory=str(tmp_path), environment={})
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_today", lambda: OLD)
+        Service(options).close()  # it made its secret, and recorded its first key
+    served = Served(postgres_store_url, tmp_path, (tmp_path / "onpurpose.secret").read_text().strip())
+    assert served.days() == {OLD}
+    with closing(Service(options)) as service:
+        assert served.run("archive").exit_code == 0
+        assert served.run("retain", "--day", OLD, "--reason", "old").exit_code == 0
+        assert service.unready() == []
+        service.ledger.append(record(1)).result(30)
+    assert served.days() == {TODAY}
     assert served.findings() == ()
 
 

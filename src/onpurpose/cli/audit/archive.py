@@ -204,6 +204,8 @@ def _refusing(rule: str = _AGAIN) -> Iterator[None]:
         fail(*_parted(str(error), rule if isinstance(error, RetentionError) else _AGAIN))
     except TimeoutError:
         fail("the log did not take the record in time", _AGAIN)
+    except OSError as error:
+        fail(f"`{error.filename}` cannot be used: {error.strerror}", _AGAIN)
 
 
 def _parted(text: str, cure: str) -> tuple[str, str]:
@@ -228,10 +230,14 @@ def _reason(text: str) -> str:
 
 
 def _account() -> str:
-    """Who runs this, as the system knows them."""
-    import getpass  # noqa: PLC0415  not for `--help`
+    """Who runs this: on POSIX the account of the process, whatever the environment says."""
+    if os.name != "posix":
+        import getpass  # noqa: PLC0415  not for `--help`
+
+        return getpass.getuser()
+    import pwd  # noqa: PLC0415  not everywhere
 
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as containers have them
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user without a name, as containers have them
         return str(os.getuid())
