@@ -7,7 +7,7 @@ import os
 import ssl
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, NoReturn
 
 from onpurpose.core.errors import OnPurposeError
@@ -20,7 +20,10 @@ except ImportError as missing:  # pragma: no cover  the tests have it
 PATH = "v1/evaluate"
 
 MAX_ANSWER = 1 << 20
-"""How long an answer may be, in bytes."""
+"""How long the answer to a question may be, in bytes."""
+
+MAX_DOCUMENT = 8 << 20
+"""How long any other answer may be, in bytes: a document of the largest size, every character of it escaped."""
 
 _BROKEN = (httpx2.NetworkError, httpx2.RemoteProtocolError)
 """What happens to a connection, whatever became of the question that was sent over it."""
@@ -103,6 +106,35 @@ class HttpLine(_Line):
             return answer.status_code, _joined(answer.iter_raw(), until)
 
 
+class HttpResources(_Line):
+    """Asks for whatever else a service has, one request after another."""
+
+    def __init__(self, url: str, key: str, **settings: Any) -> None:
+        super().__init__(url, key, **settings)
+        self._root = self._url.path.removesuffix(PATH)
+        self._client = httpx2.Client(**self._options)
+
+    def request(
+        self, method: str, path: str, *, query: Mapping[str, str | int] | None = None, body: bytes | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers (by their names in lower case) and body of the answer; `path` as in `v1/policies/shell`.
+
+        Sent once. Raises `OSError` where there is no answer, `TimeoutError` where it was late.
+        """
+        until = time.monotonic() + self._seconds
+        url = self._url.copy_with(path=self._root + path, params=query)
+        try:
+            with self._client.stream(method, url, content=body) as answer:
+                headers = {name.lower(): value for name, value in answer.headers.items()}
+                return answer.status_code, headers, _joined(answer.iter_raw(), until, MAX_DOCUMENT)
+        except Exception as error:
+            _raise(error)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._client.close()
+
+
 class AsyncHttpLine(_Line):
     """Asks over pooled connections from the coroutines of one event loop at a time."""
 
@@ -147,10 +179,10 @@ def _named(key: str | None) -> dict[str, str]:
     return {} if key is None else {"idempotency-key": key}
 
 
-def _joined(chunks: Iterator[bytes], until: float) -> bytes:
+def _joined(chunks: Iterator[bytes], until: float, most: int = MAX_ANSWER) -> bytes:
     parts, size = [], 0
     for chunk in chunks:
-        size = _sized(size + len(chunk))
+        size = _sized(size + len(chunk), most)
         if time.monotonic() > until:  # a little now and a little then is not in time either
             raise TimeoutError("the answer took too long")
         parts.append(chunk)
@@ -165,9 +197,9 @@ async def _joined_async(chunks: AsyncIterator[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def _sized(size: int) -> int:
-    if size > MAX_ANSWER:
-        raise ConnectionError(f"the answer is longer than {MAX_ANSWER:,} bytes")
+def _sized(size: int, most: int = MAX_ANSWER) -> int:
+    if size > most:
+        raise ConnectionError(f"the answer is longer than {most:,} bytes")
     return size
 
 

@@ -25,6 +25,9 @@ VERBS = {
     "suggest": ("suggest", "suggest", "Write a starter policy from recorded calls."),
     "audit": ("audit", "audit", "Verify, export and follow the audit log."),
     "serve": ("serve", "serve", "Serve decisions over HTTP: purposes, shadow mode, tokens, one log."),
+    "pull": ("workspace", "pull", "Write the documents of a service's workspace into a folder."),
+    "push": ("workspace", "push", "Write a folder's documents into a service's workspace."),
+    "diff": ("workspace", "diff", "Show what differs between a service's workspace and a folder."),
 }
 """Each verb: its module, its command there, and its line of help. A module is imported when its verb is used."""
 
