@@ -15,9 +15,10 @@ from onpurpose.cli.output import debug_option
 @debug_option
 @click.pass_context
 def audit(ctx: click.Context) -> None:
-    """Verify, export and follow the audit log, and keep its old days elsewhere.
+    """Verify, export and follow the audit log.
 
-    But for `archive` and `retain`, nothing here writes to a log, or beside it.
+    Old days of one in PostgreSQL are archived, and let go of by an order on record. But for these
+    two, nothing here writes to a log, or beside it.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
