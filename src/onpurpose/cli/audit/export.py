@@ -10,7 +10,7 @@ import click
 import orjson
 
 from onpurpose.app import audit as use
-from onpurpose.cli.audit.log import existing_log, log_option
+from onpurpose.cli.audit.log import Log, existing_log, log_options
 from onpurpose.cli.output import Exit, fail, say_lines, verb_options, write_new
 from onpurpose.core.outcome import Outcome
 
@@ -18,12 +18,14 @@ _OUTCOMES = [str(outcome) for outcome in Outcome]
 
 
 @click.command("export")
-@log_option
+@log_options
 @click.option("-o", "--output", metavar="FILE", help="Write to this new file instead of stdout.")
 @click.option("--since", metavar="TIME", help="Only records from then on: 2026-01-31 or 2026-01-31T09:30, UTC.")
 @click.option("--outcome", type=click.Choice(_OUTCOMES), multiple=True, help="Only decisions of it. Repeatable.")
 @verb_options
-def export(log: Path, output: str | None, since: str | None, outcome: tuple[str, ...], as_json: bool) -> Exit:
+def export(  # noqa: PLR0913, PLR0917  these are its options
+    log: str, folder: Path | None, output: str | None, since: str | None, outcome: tuple[str, ...], as_json: bool
+) -> Exit:
     """Write the records as JSON Lines, each with its place in the log and its body as it stands there.
 
     The chain can be checked from a full export alone; not from one that was filtered. A record that
@@ -31,7 +33,7 @@ def export(log: Path, output: str | None, since: str | None, outcome: tuple[str,
     """
     after = None if since is None else _microseconds(since)
     wanted = frozenset(outcome)
-    with closing(existing_log(log)) as archive:
+    with closing(existing_log(Log(log, folder))) as archive:
         lines = use.export(archive)
         if after is not None or wanted:
             lines = (line for line in lines if _is_wanted(line, after, wanted))

@@ -12,7 +12,7 @@ import click
 import orjson
 
 from onpurpose.app import audit as use
-from onpurpose.cli.audit.log import existing_log, log_option, open_log
+from onpurpose.cli.audit.log import Log, existing_log, log_options, open_log
 from onpurpose.cli.output import Exit, say, say_json, verb_options, visible
 from onpurpose.core.record import LogChangedError, Stored
 
@@ -22,31 +22,32 @@ _YEARS = 250 * 365 * 24 * 3600 * 1_000_000  # a time beyond is none that a clock
 
 
 @click.command("tail")
-@log_option
+@log_options
 @click.option("-n", "--lines", "number", metavar="N", type=click.IntRange(0, 100_000), default=10, show_default=True,
               help="How many records to begin with.")  # fmt: skip
 @click.option("-f", "--follow", is_flag=True, help="Go on with those that come, until interrupted.")
 @verb_options
-def tail(log: Path, number: int, follow: bool, as_json: bool) -> Exit:
+def tail(log: str, folder: Path | None, number: int, follow: bool, as_json: bool) -> Exit:
     """Show the newest records, one a line: time (UTC), outcome, agent, capability, rule.
 
     A record that is no decision is shown by its kind. With --json each line is the record's place
-    and body, as in an export.
+    and body, as in an export. Of a log in PostgreSQL the records are shown that a checkpoint covers.
     """
-    with closing(existing_log(log)) as archive:
+    place = Log(log, folder)
+    with closing(existing_log(place)) as archive:
         newest = use.tail(archive, max(number, 1))
     position = newest[-1].position if newest else 0
     for stored in newest[len(newest) - number :] if number < len(newest) else newest:
         _show(stored, as_json)
     if not newest and not follow:
-        say(f"the log `{log}` holds no record yet", err=True)
+        say(f"the log `{place}` holds no record yet", err=True)
     if follow:
-        for stored in _coming(log, position):
+        for stored in _coming(place, position):
             _show(stored, as_json)
     return Exit.FINE
 
 
-def _coming(log: Path, position: int) -> Iterator[Stored]:
+def _coming(log: Log, position: int) -> Iterator[Stored]:
     """The records behind a position, for ever."""
     while True:
         try:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from onpurpose.adapters.signing import read_public_key, verify_signature
+from onpurpose.adapters.signing import SecretKey, read_public_key, verify_signature
+from onpurpose.adapters.vault import VARIABLE, AesVault, find_secret
 from onpurpose.app import audit as use
-from onpurpose.cli.audit.log import log_option, open_log, refuse_missing
+from onpurpose.cli.audit.log import Log, log_options, open_log, refuse_missing
 from onpurpose.cli.output import Exit, count, fail, progress, say, say_json, verb_options
 from onpurpose.core.chain import Finding, Report
 from onpurpose.core.checkpoint import Anchor
@@ -17,30 +19,37 @@ from onpurpose.core.checkpoint import Anchor
 _TRACES = (".anchor", ".pub", ".key")
 """What is left beside a log that was there once: that it is gone is then a finding."""
 
+_KEYS = "give the service's secret in ONPURPOSE_SECRET or by --secret-file, or its key by --public-key"
+
 
 @click.command("verify")
-@log_option
+@log_options
 @click.option(
     "--public-key", metavar="FILE", type=click.Path(exists=True, path_type=Path),
     help="The key that must have signed the log. Default: PATH.pub, beside the log.",
 )  # fmt: skip
+@click.option(
+    "--secret-file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The service's secret, from which the key of a log in PostgreSQL comes. Default: ONPURPOSE_SECRET.",
+)  # fmt: skip
 @click.option("--expect", metavar="ANCHOR", help="An anchor noted earlier, which the log must still hold.")
 @verb_options
-def verify(log: Path, public_key: Path | None, expect: str | None, as_json: bool) -> Exit:
+def verify(  # noqa: PLR0913, PLR0917  these are its options
+    log: str, folder: Path | None, public_key: Path | None, secret_file: Path | None, expect: str | None, as_json: bool
+) -> Exit:
     """Check the whole log: that nothing was changed, removed, moved, added or cut off.
 
     Prints the newest anchor: note it where whoever can write the log cannot, and give it to the next
     check by --expect. Any finding exits with 1.
     """
+    place = Log(log, folder)
     wanted = None if expect is None else _anchor(expect)
-    beside = log.with_name(f"{log.name}.pub")
-    if not log.exists() and wanted is None and not any(log.with_name(log.name + end).exists() for end in _TRACES):
-        refuse_missing(log)
-    key_file = public_key or (beside if beside.exists() else None)
-    with progress("checking", log.stat().st_size if log.exists() else 0, None) as bar:
+    size = _size(place, noted=wanted is not None)
+    key = _key(place, public_key, secret_file)
+    with progress("checking", size, None) as bar:
         report = use.verify(
-            lambda: open_log(log),
-            public_key=None if key_file is None else read_public_key(key_file),
+            lambda: open_log(place),
+            public_key=key,
             verify_signature=verify_signature,
             expect=wanted,
             progress=lambda _: bar(use.PROGRESS_EVERY),
@@ -48,8 +57,37 @@ def verify(log: Path, public_key: Path | None, expect: str | None, as_json: bool
     if as_json:
         say_json(_report_json(report))
     else:
-        say("\n".join(_report_lines(log, report, public_key is None)))
+        say("\n".join(_report_lines(place, report, public_key is None and place.path is not None)))
+        if key is None and place.path is None:
+            say(f"  signatures were not checked: {_KEYS}")
     return Exit.FINE if report.ok else Exit.FINDINGS
+
+
+def _size(log: Log, *, noted: bool) -> int:
+    """The size of the log's file in bytes; 0 where it is gone, or in PostgreSQL. Ends the verb where none ever was."""
+    path = log.path
+    if path is None:
+        return 0
+    if not path.exists() and not noted and not any(path.with_name(path.name + end).exists() for end in _TRACES):
+        refuse_missing(log)
+    return path.stat().st_size if path.exists() else 0
+
+
+def _key(log: Log, public_key: Path | None, secret_file: Path | None) -> bytes | None:
+    """The key that must have signed the log, if one is known."""
+    if log.path is not None:
+        if secret_file is not None:
+            fail("--secret-file is for a log in PostgreSQL", "give the public key of this one by --public-key")
+        beside = log.path.with_name(f"{log.path.name}.pub")
+        public_key = public_key or (beside if beside.exists() else None)
+    if public_key is not None:
+        return read_public_key(public_key)
+    if log.path is None and (secret_file is not None or VARIABLE in os.environ):
+        # A file that was named is what is meant, whatever the variable says.
+        secret = find_secret({}, secret_file) if secret_file is not None else os.environ[VARIABLE].strip()
+        AesVault(secret)  # one that the service refuses is not the service's
+        return SecretKey(secret).public_key
+    return None
 
 
 def _anchor(text: str) -> Anchor:
@@ -59,7 +97,7 @@ def _anchor(text: str) -> Anchor:
         fail(f"--expect `{text[:100]}` is no anchor", "give one as `onpurpose audit verify` prints it")
 
 
-def _report_lines(log: Path, report: Report, key_beside: bool) -> Iterator[str]:
+def _report_lines(log: Log, report: Report, key_beside: bool) -> Iterator[str]:
     for finding in report.findings:
         yield f"{finding.kind}: {finding.message}{_place(finding)}"
     if report.total > len(report.findings):
