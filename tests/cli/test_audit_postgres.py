@@ -10,9 +10,10 @@ import psycopg
 import pytest
 
 from onpurpose.adapters.signing import SecretKey
-from onpurpose.adapters.sql.postgres import PostgresLedger
+from onpurpose.adapters.sql.postgres import PostgresLedger, store
 from tests.adapters.postgres_log import record
 from tests.cli.command import run, run_json
+from tests.cli.test_archive import OLD, Served
 
 SECRET = "s" * 40
 
@@ -94,3 +95,20 @@ def test_a_secret_is_refused_for_a_log_in_a_file(tmp_path: Path) -> None:
     result = run("audit", "verify", "--log", tmp_path / "log.db", "--secret-file", tmp_path / "secret")
     assert result.exit_code == 2
     assert "--public-key" in result.stderr
+
+
+def test_a_log_whose_days_were_let_go_is_whole_with_the_folder_of_their_files(
+    postgres_store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ONPURPOSE_SECRET", raising=False)
+    served = Served(postgres_store_url, tmp_path)
+    with monkeypatch.context() as patch, served.ledger() as ledger:
+        patch.setattr(store, "_today", lambda: OLD)
+        ledger.append(record(1)).result(30)
+    assert served.run("archive").exit_code == 0
+    assert served.run("retain", "--day", OLD, "--reason", "old").exit_code == 0
+    verify = ("audit", "verify", "--log", served.url, "--secret-file", tmp_path / "onpurpose.secret")
+    assert {one["kind"] for one in run_json(*verify)["findings"]} >= {"missing"}
+    assert run(*verify, "--folder", served.folder).exit_code == 0
+    exported = run("audit", "export", "--log", served.url, "--folder", served.folder).stdout.splitlines()
+    assert [json.loads(line)["record"].get("number") for line in exported].count(1) == 1

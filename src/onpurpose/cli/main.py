@@ -24,7 +24,7 @@ VERBS = {
     "replay": ("replay", "replay", "Decide recorded calls again, and count the outcomes."),
     "suggest": ("suggest", "suggest", "Write a starter policy from recorded calls."),
     "audit": ("audit", "audit", "Verify, export and follow the audit log."),
-    "serve": ("serve", "serve", "Serve decisions over HTTP: purposes, shadow mode, tokens, one log."),
+    "serve": ("serve", "serve", "Serve decisions over HTTP, with everything they need in one database."),
     "pull": ("workspace", "pull", "Write the documents of a service's workspace into a folder."),
     "push": ("workspace", "push", "Write a folder's documents into a service's workspace."),
     "diff": ("workspace", "diff", "Show what differs between a service's workspace and a folder."),
@@ -34,7 +34,8 @@ VERBS = {
 _EPILOG = """\b
 Exit codes:
   0   fine; for eval and explain: allow or warn
-  1   findings: problems, failing tests, unreadable lines, a broken log
+  1   findings: problems, failing tests, unreadable lines, a broken log,
+      a folder and a workspace that differ
   2   wrong use, or input that cannot be read
   3   the call needs approval (eval, explain)
   4   the call is denied (eval, explain)

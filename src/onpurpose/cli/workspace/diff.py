@@ -17,9 +17,10 @@ from onpurpose.cli.workspace.remote import Remote
 @place_options
 @verb_options
 def diff(folder: Path, url: str | None, key: str | None, as_json: bool) -> Exit:
-    """Show what differs between a service's workspace (-) and FOLDER (+), as unified diffs.
+    """Show what differs between a service's workspace and a folder.
 
-    The newest revision of every document is compared, and what only one side has is shown too. Exits
+    Unified diffs of the workspace (-) and FOLDER (+), which is the current folder unless named. The
+    newest revision of every document is compared, and what only one side has is shown too. Exits
     with 1 where anything differs.
     """
     read = existing_folder(folder)

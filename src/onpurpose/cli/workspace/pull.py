@@ -25,11 +25,12 @@ _DONE = {Action.ADD: "created", Action.CHANGE: "changed", Action.REMOVE: "remove
 @click.option("--force", is_flag=True, help="Replace files whose text the service never had, too.")
 @verb_options
 def pull(folder: Path, url: str | None, key: str | None, prune: bool, force: bool, as_json: bool) -> Exit:  # noqa: PLR0913, PLR0917  its options
-    """Write the newest revision of every document of a service's workspace into FOLDER, the current one unless named.
+    """Write the documents of a service's workspace into a folder.
 
+    The newest revision of each becomes a file in FOLDER, which is the current folder unless named.
     A file whose text the service never had holds work that was not pushed: then nothing is written,
-    and the command exits with 1, unless --force is given. A file of a document that the service does
-    not have stays, unless --prune is given.
+    and the command exits with 1, unless --force is given. A file of a document that the service
+    does not have stays, unless --prune is given.
     """
     read = read_folder(folder)
     if read.problems:

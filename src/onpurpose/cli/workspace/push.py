@@ -53,11 +53,12 @@ class Result(Struct, frozen=True, kw_only=True):
 def push(  # noqa: PLR0913, PLR0917  its options
     folder: Path, url: str | None, key: str | None, reason: str | None, prune: bool, dry_run: bool, as_json: bool
 ) -> Exit:
-    """Write the documents in FOLDER, the current one unless named, into a service's workspace.
+    """Write a folder's documents into a service's workspace.
 
-    Every file is checked first; with any problem nothing is sent. What changed becomes a new revision
-    of its document: a policy's waits in shadow for its promotion. A document without a file stays,
-    unless --prune is given. Exits with 1 where a file has a problem or the service did not take it.
+    FOLDER is the current folder unless named. Every file is checked first; with any problem nothing
+    is sent. What changed becomes a new revision of its document: a policy's waits in shadow for its
+    promotion. A document without a file stays, unless --prune is given. Exits with 1 where a file
+    has a problem or the service did not take it.
     """
     if not dry_run and not (reason or "").strip():
         fail("a push needs a reason", "say why in `--reason`: it stands in the history and in the log")
