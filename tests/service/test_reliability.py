@@ -14,6 +14,7 @@ import pytest
 from onpurpose.adapters.signing import read_public_key, verify_signature
 from onpurpose.adapters.sql.reader import SqliteArchive
 from onpurpose.app import audit
+from onpurpose.core.chain import Report
 from tests.postgres import PostgresServer
 from tests.service.process import SET_ASIDE, SHELL, Load, Process, ask, put_in_force, running
 
@@ -23,7 +24,7 @@ def recorded(path: Path) -> set[str]:
         return {orjson.loads(stored.body).get("id", "") for stored in archive.records()}
 
 
-def verified(path: Path) -> audit.Report:
+def verified(path: Path) -> Report:
     public = read_public_key(f"{path}.pub")
     return audit.verify(lambda: SqliteArchive(path), public_key=public, verify_signature=verify_signature)
 
