@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx2
@@ -350,3 +352,65 @@ def test_a_document_that_changes_while_it_is_pushed_stays_and_is_told_of(workspa
         with pytest.raises(RefusedError, match="is at version 2"):
             remote.remove(Kind.PURPOSE, "support", reason="test", version=seen.version)
     assert workspace.text("purposes/support") == PURPOSE + "owner: ann\n"
+
+
+@contextmanager
+def answering(*answers: tuple[int, object]) -> Iterator[str]:
+    """A service that gives these answers, one after another, and the last one ever after; its URL."""
+    left = list(answers)
+
+    class Hostile(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, told = left.pop(0) if len(left) > 1 else left[0]
+            body = told if isinstance(told, bytes) else json.dumps(told).encode()
+            self.send_response(status)
+            self.send_header("Retry-After", "0")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the server's own word
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hostile) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"items": [{"name": "../../x"}], "next": None},
+        {"items": [{"name": "/etc/x"}], "next": None},
+        {"items": [{"name": "a"}, {"name": "a"}], "next": None},
+        {"items": [{"name": "a"}], "next": "a"},
+        {"items": [{"name": 3}], "next": None},
+        {"items": 3},
+        [],
+        b"<html>",
+        b"[" * 100_000,
+    ],
+    ids=["upwards", "absolute", "twice", "for ever", "number", "no list", "no object", "html", "deep"],
+)
+def test_an_answer_that_no_service_of_ours_gives_writes_nothing(tmp_path: Path, answer: object) -> None:
+    with answering((200, answer)) as url:
+        done = run("pull", tmp_path / "folder", "--url", url, "--key", "op_x")
+    assert done.exit_code == 2
+    assert "help: is" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_service_that_is_asked_too_often_is_asked_again_and_not_for_ever(tmp_path: Path) -> None:
+    busy = (429, {"detail": "this key asks too often"})
+    with answering(busy, (200, {"items": [], "next": None}), busy, busy, (404, {"detail": "nothing"})) as url:
+        stopped = run("diff", tmp_path, "--url", url, "--key", "op_x")
+    assert "does not answer as a service" in stopped.stderr  # the lists are not there
+    with answering(busy) as url:
+        given_up = run("diff", tmp_path, "--url", url, "--key", "op_x")
+    assert given_up.exit_code == 2
+    assert "answers 429: this key asks too often" in given_up.stderr
