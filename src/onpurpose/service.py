@@ -47,6 +47,7 @@ from onpurpose.server.metrics import Metrics
 from onpurpose.server.services import Services, Settings
 
 if TYPE_CHECKING:
+    from onpurpose.adapters.parquet import DayFiles
     from onpurpose.adapters.sql.postgres.follow import PostgresFollow
 
 log = logging.getLogger("onpurpose")
@@ -69,13 +70,14 @@ class Options:
 
     `database`: a path, or `postgresql://...`. `directory`: where files of this host lie (beside the
     database's file, unless given): the secret, the keys, the anchor. `secret_file`: what keys in the
-    store are sealed with, unless `ONPURPOSE_SECRET` is set. `issuer`: the service's name in tokens,
-    best its URL.
+    store are sealed with, unless `ONPURPOSE_SECRET` is set. `archive_folder`: where days of a log in
+    PostgreSQL lie that were archived and let go. `issuer`: the service's name in tokens, best its URL.
     """
 
     database: str = "onpurpose.db"
     directory: str | None = None
     secret_file: str | None = None
+    archive_folder: str | None = None
     issuer: str = "onpurpose"
     settings: Settings = field(default_factory=Settings)
     masking: Masking = field(default_factory=Masking)
@@ -178,10 +180,16 @@ class _Place:
         if self._postgres:
             from onpurpose.adapters.sql.postgres.archive import PostgresArchive  # noqa: PLC0415  an extra
 
-            return PostgresArchive(self._url, anchor=self._anchor)
+            return PostgresArchive(self._url, anchor=self._anchor, archived=self._archived())
         from onpurpose.adapters.sql.reader import SqliteArchive  # noqa: PLC0415  as above
 
         return SqliteArchive(self._path)
+
+    def _archived(self) -> DayFiles | None:
+        from onpurpose.adapters.parquet import DayFiles  # noqa: PLC0415  an extra
+
+        folder = self._options.archive_folder
+        return None if folder is None else DayFiles(Path(folder))
 
     def follow(self) -> SqliteFollow | PostgresFollow:
         """The log, to be followed."""

@@ -20,6 +20,7 @@ from onpurpose.core.errors import OnPurposeError
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 is any free one.")
 @click.option("--directory", metavar="DIR", help="Where files of this host lie. Default: beside the database's file.")
+@click.option("--archive-folder", metavar="DIR", help="Where days of a log in PostgreSQL lie that were archived.")
 @click.option("--issuer", default="onpurpose", show_default=True, help="The service's name in tokens, best its URL.")
 @click.option("--cors-origin", "origins", multiple=True, help="An origin whose pages may ask. Repeatable.")
 @click.option("--per-minute", type=click.IntRange(1), help="The rate limit of keys without one of their own.")
@@ -31,6 +32,7 @@ def serve(  # noqa: PLR0913, PLR0917  these are its settings
     host: str,
     port: int,
     directory: str | None,
+    archive_folder: str | None,
     issuer: str,
     origins: tuple[str, ...],
     per_minute: int | None,
@@ -54,7 +56,9 @@ def serve(  # noqa: PLR0913, PLR0917  these are its settings
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         logging.getLogger("alembic").setLevel(logging.WARNING)
         settings = Settings(cors_origins=origins, per_minute=per_minute or PER_MINUTE)
-        options = Options(database=database, directory=directory, issuer=issuer, settings=settings)
+        options = Options(
+            database=database, directory=directory, archive_folder=archive_folder, issuer=issuer, settings=settings
+        )
         try:
             sockets = listening.bind(host, port)
         except OSError as error:
