@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 import orjson
 
-START_SECONDS = 30
+START_SECONDS = 90
 SHELL = "deny:\n  - capability: shell.execute\n    contains: rm -rf\nallow:\n  - capability: shell.execute\n"
 CALL = {"agent_id": "ops", "capability": "shell.execute", "payload": {"command": "ls -la"}}
 SET_ASIDE = {"min_matched": 0, "min_days": 0, "would_deny": 1}

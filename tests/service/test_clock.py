@@ -79,7 +79,7 @@ def service(request: pytest.FixtureRequest, library: Path, tmp_path: Path) -> It
 
 def until(found: Callable[[], bool]) -> None:
     """Ask again until it is so."""
-    for _ in range(500):
+    for _ in range(10_000):
         if found():
             return
     raise AssertionError("it did not come to be so")
