@@ -51,6 +51,8 @@ class Service:
         # The protocol by name: asyncio answers without delay on such sockets alone.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))
+        # From here on, so that who comes before the thread has started waits and is not refused.
+        self._socket.listen(2048)
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         app = Starlette(routes=[Route("/v1/evaluate", self._evaluate, methods=["POST"])])
