@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, insert, inspect, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from onpurpose.adapters.signing import KeyFile
-from onpurpose.adapters.sql import SqliteArchive, SqliteLedger, tables
+from onpurpose.adapters.sql import SqliteArchive, SqliteLedger, migrations, tables
 from onpurpose.adapters.sql.access import SqlAccess
 from onpurpose.adapters.sql.documents import SqlDocuments
 from onpurpose.adapters.sql.engine import Store, migrate, open_store
@@ -76,6 +77,18 @@ def test_a_database_that_is_up_to_date_is_left_as_it_is(store: Store, database: 
     with contextlib.closing(open_store(database)) as second:
         assert schema(second) == before
         assert SqlAccess(second).workspaces() == [Workspace(id="acme", name="Acme", created_at=1)]
+
+
+def test_the_versions_are_those_that_alembic_finds_in_its_order() -> None:
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert versions() == [script.revision for script in scripts.walk_revisions()]
+
+
+def test_a_database_that_is_up_to_date_is_opened_without_what_makes_tables(store: Store, database: str) -> None:
+    code = "import sys; from onpurpose.adapters.sql.engine import open_store; open_store(sys.argv[1]).close()"
+    code += "; print('alembic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, database], check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize("version", versions())
