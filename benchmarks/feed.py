@@ -263,6 +263,13 @@ def questions(feed: SqlFeed, held: int) -> dict[str, Callable[[], object]]:
         "a rare agent, denied": page(agent_id="agent-rare", outcome=Outcome.DENY),
         "a busy agent, a rare policy, one purpose": page(agent_id="agent-0", policy="rare", purpose_id="support"),
         "two busy ones that never meet": page(capability="service0.action0", outcome=Outcome.DENY),
+        "the same, on from the middle": page(held // 2, capability="service0.action0", outcome=Outcome.DENY),
+        "three busy ones that never meet": page(
+            capability="service0.action9", outcome=Outcome.DENY, purpose_id="support"
+        ),
+        "a busy policy and two busy ones": page(
+            policy="agent.yaml", capability="service0.action0", outcome=Outcome.DENY
+        ),
     }
 
 

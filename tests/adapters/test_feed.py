@@ -403,6 +403,34 @@ def test_no_search_reads_a_whole_table(feed: SqlFeed, search: Search) -> None:
             assert any(f"decisions_by_{name}_sqlite (workspace=? AND {name}=?" in line for line in plans.lines)
 
 
+@SQLITE_ALONE
+def test_conditions_that_do_not_lead_are_asked_of_their_indexes(feed: SqlFeed) -> None:
+    filled(feed, 300)
+    search = Search(
+        workspace="acme", agent_id="a", user_id="u", capability="x.y", purpose_id="p", outcome=Outcome.DENY,
+        shadow_outcome=Outcome.DENY, newly_blocked=True, policy="live",
+    )  # fmt: skip
+    with Plans(feed) as plans:
+        feed.page(search, limit=5)
+    probes = [line for line in plans.lines if line.startswith(("SEARCH decisions_", "SEARCH decision_policies_"))]
+    # `policy` has its own table; one of the eight leads.
+    assert len(probes) == 7
+    assert all("COVERING INDEX decisions_by_" in line or "USING PRIMARY KEY" in line for line in probes), probes
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_conditions_that_many_meet_the_thinnest_leads(
+    feed: SqlFeed, monkeypatch: pytest.MonkeyPatch, order: int
+) -> None:
+    monkeypatch.setattr(feed_search, "COUNTED", (2,))
+    filled(feed, 300)
+    with feed.engine.connect() as connection:
+        dense, thin = feed_search._leads(Search(workspace="acme", agent_id="a", policy="live"))
+        found = feed_search._rarest_first(connection, [dense, thin][::order], 1, 300)
+        spans = [connection.execute(feed_search._candidates(lead, 1, 300).limit(2)).scalars().all() for lead in found]
+    assert spans[0][-1] <= spans[1][-1]
+
+
 # -- counts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, select, union_all
@@ -19,32 +20,43 @@ ABOVE_ALL = 1 << 62
 """Greater than every number and time in the feed; a greater one is as good."""
 
 
+_Clauses = tuple[ColumnElement[bool], ...]
+
+
 class _Lead(NamedTuple):
-    """A condition that an index answers in order of `n`: where it is asked, and as it is asked of a decision."""
+    """A condition that an index answers in order of `n`: the table, and how the condition is asked of it."""
 
     table: FromClause
-    clauses: tuple[ColumnElement[bool], ...]
-    asked: ColumnElement[bool]
+    clauses: Callable[[FromClause], _Clauses]
+
+    def met_by(self, number: ColumnElement[int]) -> ColumnElement[bool]:
+        """Whether the decision of that number meets the condition: one look into its index, and none at the decision.
+
+        Decisions lie far apart, the entries of an index close together: reading thousands of
+        decisions from a disk takes a second.
+        """
+        other = self.table.alias()
+        # As a range, not as an equal number: for that one, a planner would read the decision.
+        return select(other.c.n).where(*self.clauses(other), other.c.n >= number, other.c.n <= number).exists()
 
 
 def find(connection: Connection, search: Search, before: int | None, limit: int) -> tuple[list[Row[Any]], int | None]:
     """The newest decisions of a search below `before`, at most `limit`, and where the next page begins.
 
     Of the conditions, the one that fewest decisions meet leads: those that meet it are found by its
-    index, newest first, and asked the other conditions. After the last round of `CANDIDATES` the page
-    ends, however few it holds.
+    index, newest first, and looked for in the indexes of the other conditions. After the last round of
+    `CANDIDATES` the page ends, however few it holds.
     """
     low, high = _range(connection, search)
     high = high if before is None else max(0, min(high, before - 1))
     limit = min(limit, ABOVE_ALL)
     leads, rest = _leads(search), _rest(search)
-    lead = _rarest(connection, leads, low, high)
-    rest += [other.asked for other in leads if other is not lead]
-    sizes = CANDIDATES if rest else (limit + 1,)
+    lead, *others = _rarest_first(connection, leads, low, high)
+    sizes = CANDIDATES if rest or others else (limit + 1,)
     rows: list[Row[Any]] = []
     for size in sizes:
         candidates = _candidates(lead, low, high).limit(size)
-        rows += connection.execute(_matching(candidates, rest, limit + 1 - len(rows)))
+        rows += connection.execute(_matching(candidates, others, rest, limit + 1 - len(rows)))
         if len(rows) > limit:
             return rows[:limit], rows[limit - 1].n
         lowest = _lowest(connection, candidates, size)
@@ -56,14 +68,17 @@ def find(connection: Connection, search: Search, before: int | None, limit: int)
 
 def _candidates(lead: _Lead, low: int, high: int) -> Select[Any]:
     number = lead.table.c.n
-    return select(number).where(*lead.clauses, number >= low, number <= high).order_by(number.desc())
+    return select(number).where(*lead.clauses(lead.table), number >= low, number <= high).order_by(number.desc())
 
 
-def _matching(candidates: Select[Any], rest: list[ColumnElement[bool]], limit: int) -> Select[Any]:
+def _matching(candidates: Select[Any], others: list[_Lead], rest: list[ColumnElement[bool]], limit: int) -> Select[Any]:
+    number = candidates.subquery().c.n
+    numbers = select(number).where(*(other.met_by(number) for other in others))
+    if not rest:
+        numbers = numbers.order_by(number.desc()).limit(limit)
     # `IS TRUE` keeps the planner from leading with another index than that of the candidates.
     asked = [condition.is_(True) for condition in rest]
-    chosen = decisions.c.n.in_(select(candidates.subquery().c.n))
-    return select(decisions).where(chosen, *asked).order_by(decisions.c.n.desc()).limit(limit)
+    return select(decisions).where(decisions.c.n.in_(numbers), *asked).order_by(decisions.c.n.desc()).limit(limit)
 
 
 def _lowest(connection: Connection, candidates: Select[Any], size: int) -> int | None:
@@ -73,36 +88,40 @@ def _lowest(connection: Connection, candidates: Select[Any], size: int) -> int |
     return lowest if count >= size else None
 
 
-def _rarest(connection: Connection, leads: list[_Lead], low: int, high: int) -> _Lead:
-    """The condition that fewest decisions meet, as far as they are counted; the first of equals."""
+def _rarest_first(connection: Connection, leads: list[_Lead], low: int, high: int) -> list[_Lead]:
+    """The conditions, those that fewest decisions meet first, as far as they are counted.
+
+    Of those that more meet, the one whose newest so many reach furthest down comes first: it is the thinnest.
+    """
     if len(leads) == 1:
-        return leads[0]
-    counts: list[int] = []
+        return leads
+    found: list[tuple[int, int]] = []
     for most in COUNTED:
         some = (_candidates(lead, low, high).limit(most).subquery() for lead in leads)
-        counts = [connection.execute(select(func.count()).select_from(one)).scalar_one() for one in some]
-        if min(counts) < most:
+        counts = (connection.execute(select(func.count(), func.min(one.c.n)).select_from(one)).one() for one in some)
+        found = [(count, lowest or 0) for count, lowest in counts]
+        if min(found)[0] < most:
             break
-    return leads[counts.index(min(counts))]
+    return [lead for _, lead in sorted(zip(found, leads, strict=True), key=lambda one: one[0])]
 
 
 def _leads(search: Search) -> list[_Lead]:
-    here = decisions.c.workspace == search.workspace
     leads = []
     for name in SEARCHED:
         value = getattr(search, name)
         if value is not None:
-            condition = decisions.c[name] == (kept(value) if isinstance(value, str) else int(value))
-            leads.append(_Lead(decisions, (here, condition), condition))
+            leads.append(_equal(search, name, kept(value) if isinstance(value, str) else int(value)))
     if search.newly_blocked:
-        condition = decisions.c.newly_blocked.is_(True)
-        leads.append(_Lead(decisions, (here, condition), condition))
+        leads.append(
+            _Lead(decisions, lambda table: (table.c.workspace == search.workspace, table.c.newly_blocked.is_(True)))
+        )
     if search.policy is not None:
-        columns = decision_policies.c
-        clauses = (columns.workspace == search.workspace, columns.name == kept(search.policy))
-        there = select(columns.n).where(*clauses, columns.n == decisions.c.n).exists()
-        leads.append(_Lead(decision_policies, clauses, there))
-    return leads or [_Lead(decisions, (here,), here)]
+        leads.append(_equal(search, "name", kept(search.policy), decision_policies))
+    return leads or [_Lead(decisions, lambda table: (table.c.workspace == search.workspace,))]
+
+
+def _equal(search: Search, name: str, value: object, table: FromClause = decisions) -> _Lead:
+    return _Lead(table, lambda asked: (asked.c.workspace == search.workspace, asked.c[name] == value))
 
 
 def _rest(search: Search) -> list[ColumnElement[bool]]:
