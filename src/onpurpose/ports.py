@@ -3,25 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from onpurpose.core.access import ApiKey, User, Workspace
+from onpurpose.core.approval import Approval, Wanted
 from onpurpose.core.call import Call, Touched
 from onpurpose.core.checkpoint import Signed
+from onpurpose.core.delivery import Channel, Delivery, View
 from onpurpose.core.intent import Intent
 from onpurpose.core.record import Receipt, Record, Stored
 from onpurpose.core.revision import Change, Contents, Kind, Revision
 from onpurpose.core.token import Claims, Revocation, SigningKey
 
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Promised(Protocol[T_co]):
+    """What another thread will give: of a `concurrent.futures.Future`, the half that waits. Thread-safe."""
+
+    def done(self) -> bool:
+        """Whether a value or an error is there, or it was cancelled."""
+        ...
+
+    def result(self, timeout: float | None = None) -> T_co:
+        """The value, after waiting at most so many seconds. Raises the error, `CancelledError`, `TimeoutError`."""
+        ...
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The error, or `None` for a value. Raises `CancelledError`, `TimeoutError`."""
+        ...
+
+    def cancel(self) -> bool:
+        """Whether it will not be given any more: false once it was taken up."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        ...
+
+    def add_done_callback(self, fn: Callable[[Any], object], /) -> None:
+        """Have `fn` called with this once it is done, on any thread; now if it is."""
+        ...
+
 
 class Ledger(Protocol):
     """Where records are kept. Append-only; what it acknowledges is durable."""
 
-    def append(self, record: Record) -> Future[Receipt]:
-        """At once, a future that completes when the record is durable, or fails with why it is not.
+    def append(self, record: Record) -> Promised[Receipt]:
+        """At once, a promise that is kept when the record is durable, or fails with why it is not.
 
-        A future cancelled before its record is taken up leaves no record. Never raises.
+        One cancelled before its record is taken up leaves no record. Never raises.
         """
         ...
 
@@ -246,4 +277,70 @@ class ElementReader(Protocol):
 
     def read(self, sql: str) -> Touched:
         """What it touches, never less; or why that cannot be told. Never raises for what the text contains."""
+        ...
+
+
+class Approvals(Protocol):
+    """The approvals of all workspaces and the messages they owe. Each method is one transaction.
+
+    `notes` as in `Documents.change`: they are kept with the change until `Outbox.sent`, as `deliveries` are
+    until `Deliveries.settle`. Raises `StoreError` where the store cannot be reached.
+    """
+
+    def open(self, approval: Approval, *, deliveries: Sequence[Delivery], notes: Sequence[bytes]) -> Approval | None:
+        """Keep a new approval; where its workspace has a pending one of the same digest, only give that one."""
+        ...
+
+    def get(self, workspace: str, approval_id: str) -> Approval | None:
+        """One approval of the workspace, as it was last kept."""
+        ...
+
+    def change(self, approval: Approval, *, deliveries: Sequence[Delivery], notes: Sequence[bytes]) -> None:
+        """Keep the approval's next version. `ConflictError` unless the one before it is what the store holds."""
+        ...
+
+    def find(self, wanted: Wanted) -> list[Approval]:
+        """The approvals that are wanted, newest first (those that are due: by `wake_at`, soonest first)."""
+        ...
+
+    def versions(self, approval_ids: Sequence[str]) -> Mapping[str, int]:
+        """The versions of these approvals, cheaply: what waits for a change looks here. Unknown ids are left out."""
+        ...
+
+
+class Deliveries(Protocol):
+    """The messages that must leave. Each method is one transaction. Raises `StoreError`."""
+
+    def take(self, channel: Channel, now: int, leased_until: int, limit: int) -> list[Delivery]:
+        """Deliveries that are due, oldest first, put off until `leased_until` so that nobody else takes them meanwhile.
+
+        Of several to one recipient about one approval only the first that has not left.
+        """
+        ...
+
+    def settle(self, delivery: Delivery) -> None:
+        """Keep what became of one that was taken: sent, given up, or due again at its `due_at`."""
+        ...
+
+    def of(self, workspace: str, approval_id: str) -> list[Delivery]:
+        """The deliveries of one approval, oldest first."""
+        ...
+
+    def dead(self, workspace: str, limit: int) -> list[Delivery]:
+        """Those that were given up, newest first."""
+        ...
+
+    def next_due(self, channel: Channel) -> int | None:
+        """When the next delivery of the channel is due (microseconds UTC); `None` where none waits."""
+        ...
+
+
+class Messenger(Protocol):
+    """Sends messages by one channel."""
+
+    def send(self, delivery: Delivery, view: View) -> str:
+        """Send it, or bring what was sent up to date; what the channel calls it.
+
+        Raises `RetryError`, `UndeliverableError`.
+        """
         ...

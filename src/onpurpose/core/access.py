@@ -23,7 +23,8 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     """A key of the service, without its secret: `hash` is the SHA-256 (32 bytes) of the whole key text.
 
     `prefix` is the part that is shown. Times are microseconds UTC. `per_minute` is its rate limit,
-    `None` for the service's own.
+    `None` for the service's own. `user` is whose personal key it is: with the scope `approve` it decides
+    in that user's name, and what is asked with it is that user's own request.
     """
 
     id: str
@@ -38,6 +39,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     last_used_at: int | None = None
     revoked_at: int | None = None
     per_minute: int | None = None
+    user: str | None = None
 
     def may(self, scope: Scope) -> bool:
         """Whether the key has the scope, by itself or as `admin`."""
@@ -45,7 +47,10 @@ class ApiKey(Struct, frozen=True, kw_only=True):
 
 
 class User(Struct, frozen=True, kw_only=True):
-    """A person of a workspace: who approves, and whose name stands under a change."""
+    """A person of a workspace: who approves, and whose name stands under a change.
+
+    `slack` is the member id of their Slack account (`U...`), where it was linked by hand.
+    """
 
     id: str
     workspace: str
@@ -54,6 +59,7 @@ class User(Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
     created_at: int
     disabled_at: int | None = None
+    slack: str | None = None
 
 
 class Workspace(Struct, frozen=True, kw_only=True):

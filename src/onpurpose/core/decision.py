@@ -9,6 +9,7 @@ import orjson
 from msgspec import Struct
 
 from onpurpose.core.outcome import Outcome
+from onpurpose.core.routing import Route
 from onpurpose.core.span import Span
 
 
@@ -32,6 +33,16 @@ class Code(StrEnum):
     ELEMENT_OUTSIDE_PURPOSE = "element_outside_purpose"
     OBSERVED = "observed"
     UNREACHABLE = "unreachable"
+    APPROVAL_GRANTED = "approval_granted"
+    APPROVAL_PENDING = "approval_pending"
+    APPROVAL_DENIED = "approval_denied"
+    APPROVAL_EXPIRED = "approval_expired"
+    APPROVAL_CANCELLED = "approval_cancelled"
+    APPROVAL_USED = "approval_used"
+    APPROVAL_CHANGED = "approval_changed"
+    """What was approved is another call than this one, or policies ask other people now."""
+    APPROVAL_UNKNOWN = "approval_unknown"
+    APPROVAL_UNAVAILABLE = "approval_unavailable"
 
 
 class Unknown(Struct, frozen=True, gc=False, kw_only=True):
@@ -73,7 +84,10 @@ class Signal(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Reason(Struct, frozen=True, gc=False, kw_only=True):
-    """One step of the road to the outcome; `outcome` is what this reason alone asks for."""
+    """One step of the road to the outcome; `outcome` is what this reason alone asks for.
+
+    `route` says who is to be asked, where that is what it asks for.
+    """
 
     code: Code
     outcome: Outcome
@@ -82,6 +96,7 @@ class Reason(Struct, frozen=True, gc=False, kw_only=True):
     policy: PolicyRef | None = None
     unknown: tuple[Unknown, ...] = ()
     signals: tuple[Signal, ...] = ()
+    route: Route | None = None
 
 
 class ShadowVerdict(Struct, frozen=True, gc=False, kw_only=True):

@@ -16,6 +16,7 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from onpurpose.core.outcome import Outcome
+from onpurpose.core.routing import Route
 from onpurpose.core.span import Span
 
 AMOUNT_KEYS = ("amount", "total", "value", "price", "cost", "sum", "quantity")
@@ -203,12 +204,16 @@ Condition: TypeAlias = Contains | Amount | PathPrefix | ContextIs | CallerDepth 
 
 
 class Rule(Struct, frozen=True, gc=False, kw_only=True):
-    """One rule: the outcome of its section, the capability it names, conditions that must all hold."""
+    """One rule: the outcome of its section, the capability it names, conditions that must all hold.
+
+    `route` says who is asked, in a rule that asks; `None` where the policy as a whole says it.
+    """
 
     outcome: Outcome
     capability: str
     conditions: tuple[Condition, ...]
     span: Span
+    route: Route | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +221,8 @@ class Policy:
     """A capability policy that was read exactly.
 
     `rules` stand in the order of evaluation (`SECTIONS`, then as written); `sections` are those
-    the text names, empty ones included; `digest` is the SHA-256 (hex) of the text.
+    the text names, empty ones included; `digest` is the SHA-256 (hex) of the text. `route` says who is
+    asked where a rule does not; `None` leaves it to the workspace.
     """
 
     rules: tuple[Rule, ...]
@@ -227,3 +233,4 @@ class Policy:
     amount_keys: tuple[str, ...] = AMOUNT_KEYS
     path_keys: tuple[str, ...] = PATH_KEYS
     approval_timeout_seconds: int = APPROVAL_TIMEOUT_SECONDS
+    route: Route | None = None

@@ -11,6 +11,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from onpurpose.core.outcome import Outcome
+from onpurpose.core.routing import DEFAULT, Route
 from onpurpose.core.span import Span
 
 TOKEN_TTL_MINUTES = 5
@@ -87,7 +88,8 @@ class Match(Struct, frozen=True, kw_only=True):
 class PurposePolicy(Struct, frozen=True, kw_only=True):
     """What happens when a purpose is declared and the policy matches.
 
-    `decision` is allow, require_approval or deny, as written; `outcome` is what it comes to.
+    `decision` is allow, require_approval or deny, as written; `outcome` is what it comes to. `route`
+    says who is asked; `None` where the policy leaves it to the workspace.
     """
 
     policy_id: str
@@ -97,6 +99,7 @@ class PurposePolicy(Struct, frozen=True, kw_only=True):
     approval_required: bool = False
     token_ttl_minutes: int = TOKEN_TTL_MINUTES
     shadow_mode: bool = True
+    route: Route | None = None
     span: Span
 
     @property
@@ -107,12 +110,28 @@ class PurposePolicy(Struct, frozen=True, kw_only=True):
         return self.decision
 
 
+class Notify(Struct, frozen=True, kw_only=True):
+    """Where people are told of approvals.
+
+    `slack` is the id of a channel (`C...`); `slack_direct` tells each approver who has a Slack account in
+    person. `email` writes to each approver. `webhooks` are URLs.
+    """
+
+    slack: str | None = None
+    slack_direct: bool = False
+    email: bool = False
+    webhooks: tuple[str, ...] = ()
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """What holds for a whole workspace.
 
     `purpose_required`: a call that declares no purpose is denied. `unmatched` is the outcome of a
-    call on which no layer has an opinion; `ALLOW` only for a period of observation.
+    call on which no layer has an opinion; `ALLOW` only for a period of observation. `route` says who
+    is asked where a policy does not; `notify` where they are told.
     """
 
     purpose_required: bool = False
     unmatched: Outcome = Outcome.DENY
+    route: Route = DEFAULT
+    notify: Notify = Notify()

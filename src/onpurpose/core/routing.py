@@ -1,0 +1,63 @@
+"""Who is asked when a call needs a person: approvers in stages, with a quorum, told in an order. Values only."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+USER = "user:"
+GROUP = "group:"
+ANYONE = "anyone"
+"""Every user of the workspace who is not disabled."""
+
+TIMEOUT_SECONDS = 3600
+"""How long an approval stays open, unless a policy says otherwise."""
+
+
+class Stage(Struct, frozen=True, gc=False, kw_only=True):
+    """Some of whom so many must grant.
+
+    `approvers` are `user:ID`, `group:NAME` or `anyone`; whoever is one of them may decide, and `quorum`
+    different people must grant. With `escalate_after_seconds` they are told one after another, in
+    their order, so many seconds apart; without it all are told at once. All may decide from the start.
+    """
+
+    approvers: tuple[str, ...]
+    quorum: int = 1
+    escalate_after_seconds: int | None = None
+
+
+class Route(Struct, frozen=True, gc=False, kw_only=True):
+    """The way of one approval: stages passed one after another, each by people who granted none before it.
+
+    No stages: those of the workspace's default. With `step_up` only somebody who signs in may decide:
+    chat and mail then lead to the page. `timeout_seconds` is how long the approval stays open, and
+    how long a grant is good for.
+    """
+
+    stages: tuple[Stage, ...] = ()
+    step_up: bool = False
+    timeout_seconds: int = TIMEOUT_SECONDS
+
+
+DEFAULT = Route(stages=(Stage(approvers=(f"{GROUP}approvers",)),))
+"""Who is asked where neither the policy nor the workspace says: the group `approvers`."""
+
+
+class Person(Struct, frozen=True, kw_only=True):
+    """Who decides, as the directory knows them at that moment. `email` may be empty."""
+
+    id: str
+    groups: frozenset[str] = frozenset()
+    email: str = ""
+
+    def among(self, approvers: tuple[str, ...]) -> bool:
+        """Whether they are one of the approvers of a stage."""
+        return any(
+            one == ANYONE or one == USER + self.id or (one.startswith(GROUP) and one[len(GROUP) :] in self.groups)
+            for one in approvers
+        )
+
+    def is_same_as(self, name: str) -> bool:
+        """Whether a user's id or address in a call may mean them, whatever its letter case and outer white space."""
+        folded = name.strip().casefold()
+        return folded in {self.id.strip().casefold(), self.email.strip().casefold()} - {""}
