@@ -418,6 +418,18 @@ def test_conditions_that_do_not_lead_are_asked_of_their_indexes(feed: SqlFeed) -
     assert all("COVERING INDEX decisions_by_" in line or "USING PRIMARY KEY" in line for line in probes), probes
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_postgresql_vacuums_new_decisions_soon_so_that_indexes_answer_alone(feed: SqlFeed) -> None:
+    with feed.engine.connect() as connection:
+        told = connection.exec_driver_sql(
+            "SELECT relname, reloptions FROM pg_class WHERE relname IN ('decisions', 'decision_policies')"
+        ).all()
+    wanted = ["autovacuum_vacuum_insert_scale_factor=0", "autovacuum_vacuum_insert_threshold=100000"]
+    assert {name: sorted(options) for name, options in told} == dict.fromkeys(
+        ("decisions", "decision_policies"), wanted
+    )
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_of_conditions_that_many_meet_the_thinnest_leads(
     feed: SqlFeed, monkeypatch: pytest.MonkeyPatch, order: int
