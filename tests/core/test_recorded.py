@@ -99,7 +99,7 @@ VERDICT = Verdict(decision=NO_POLICY, shadows=(SHADOW,), matched=(REF,))
 
 def test_a_record_holds_what_a_service_adds() -> None:
     intent = Intent(label="read mail", intent_class=IntentClass.LOOKUP, confidence=0.75)
-    also = verdict_fields(VERDICT, intent, workspace="acme", key="k1", stale_seconds=6.5)
+    also = verdict_fields(VERDICT, intent, workspace="acme", key="k1", policy="base", stale_seconds=6.5)
     written = body(Call("a", "b"), NO_POLICY, also=also)
     assert {name: written[name] for name in also} == {
         "workspace": "acme",
@@ -117,6 +117,7 @@ def test_a_record_holds_what_a_service_adds() -> None:
             }
         ],
         "purpose_policies": [{"name": "lookups", "revision": 3}],
+        "policy": "base",
         "stale_seconds": 6.5,
     }
 

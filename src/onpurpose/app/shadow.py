@@ -169,6 +169,22 @@ class Tally:
 _Key: TypeAlias = tuple[Judged, Bucket, int, str]
 
 
+class Count:
+    """Counts the verdicts of one policy over all calls, each as a `Tally` counts it."""
+
+    def __init__(self) -> None:
+        self._cell = _EMPTY.copy()
+
+    def add(self, verdict: Verdict, confidence: float | None) -> None:
+        """Count one verdict; `confidence` is the intent classifier's (0..1), `None` without one."""
+        for place in _places(verdict, confidence):
+            self._cell[place] += 1
+
+    def counts(self) -> Counts:
+        """What was counted."""
+        return _counts(self._cell)
+
+
 def _places(verdict: Verdict, confidence: float | None) -> list[int]:
     """Where in a cell one verdict adds one."""
     places = [_PLACE["qualified"]]
@@ -204,16 +220,20 @@ def _merge(sums: dict[_Key, list[int]], key: _Key, cell: list[int]) -> None:
 
 def _cell(key: _Key, cell: list[int]) -> Cell:
     judged, bucket, start, dimension = key
-    named = dict(zip(_FIELDS, cell, strict=False))
     return Cell(
         judged=judged,
         bucket=bucket,
         start=start,
         dimension=dimension,
-        counts=Counts(**named, confidence=tuple(cell[_BINS:])),
+        counts=_counts(cell),
         first_at=cell[_FIRST],
         last_at=cell[_LAST],
     )
+
+
+def _counts(cell: list[int]) -> Counts:
+    named = dict(zip(_FIELDS, cell, strict=False))
+    return Counts(**named, confidence=tuple(cell[_BINS:]))
 
 
 # -- reading

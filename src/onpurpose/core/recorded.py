@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import orjson
 
-from onpurpose.core.call import Call
+from onpurpose.core.call import MAX_NAME, Call
 from onpurpose.core.decision import Decision, PolicyRef, Reason, ShadowVerdict
 from onpurpose.core.intent import Intent
 from onpurpose.core.purposes import Verdict
@@ -55,24 +55,27 @@ def record_decision(  # noqa: PLR0913, PLR0917  these are the record's fields
     return Record("decision", orjson.dumps(fields))
 
 
-def verdict_fields(
+def verdict_fields(  # noqa: PLR0913  these are the record's fields
     verdict: Verdict,
     intent: Intent | None = None,
     *,
     workspace: str | None = None,
     key: str | None = None,
+    policy: str | None = None,
     stale_seconds: float | None = None,
 ) -> dict[str, object]:
     """What a service's record says beyond the plain one, each field only where there is something to say.
 
-    `key` is the id of the API key that asked; `stale_seconds` for how long the process could not
-    confirm that its policies are the newest.
+    `key` is the id of the API key that asked, `policy` the one that the call itself named; `stale_seconds`
+    for how long the process could not confirm that its policies are the newest.
     """
     fields: dict[str, object] = {}
     if workspace is not None:
         fields["workspace"] = workspace
     if key is not None:
         fields["key"] = key
+    if policy is not None:
+        fields["policy"] = policy[:MAX_NAME].encode("utf-8", "replace").decode()
     if intent is not None:
         view = {"label": intent.label, "class": intent.intent_class, "confidence": intent.confidence}
         fields["intent"] = view

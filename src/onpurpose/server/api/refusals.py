@@ -64,6 +64,7 @@ def _unreadable(problems: tuple[Problem, ...]) -> ProblemError:
 
 def _told(problem: Problem) -> dict[str, object]:
     return {
+        "source": printable(problem.span.source[:1000]),
         "line": problem.span.line,
         "column": problem.span.column,
         "length": problem.span.length,

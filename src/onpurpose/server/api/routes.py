@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
+from onpurpose.app.backtest import Backtests
 from onpurpose.app.control import Control
 from onpurpose.ports import Clock
-from onpurpose.server.api import audit, decisions, documents, keys, promotions, tokens, users, workspaces
+from onpurpose.server.api import audit, backtests, decisions, documents, keys, promotions, tokens, users, workspaces
 from onpurpose.server.api.audit import Log
 from onpurpose.server.api.decisions import Past
 from onpurpose.server.api.serving import Use, route
@@ -22,6 +23,7 @@ def routes(control: Control, *, past: Past, tokens_of: Tokens, log: Log, clock: 
     uses: dict[str, Use] = {
         **documents.uses(control),
         **promotions.uses(control),
+        **backtests.uses(Backtests(control.shelf, past.decisions, past.log), clock),
         **decisions.uses(past),
         **tokens.uses(tokens_of, control.post.deliver),
         **audit.uses(log),

@@ -163,6 +163,11 @@ _REST = (
         response=wire.Reverted, errors=(404, 409),
     ),
     Operation(
+        name="backtest", method="POST", path="/v1/backtest", tag="promotion", scope=Scope.POLICY_WRITE,
+        summary="What a set of revisions or unsaved texts would have done on the recorded past",
+        request=wire.Backtesting, response=wire.BacktestBody, errors=(404, 409), body_limit=_DRAFT_LIMIT,
+    ),
+    Operation(
         name="list_decisions", method="GET", path="/v1/decisions", tag="decisions", scope=Scope.READ,
         summary="Decisions as recorded, newest first", query=wire.DecisionQuery, response=wire.DecisionPage,
     ),

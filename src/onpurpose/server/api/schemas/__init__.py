@@ -19,6 +19,13 @@ from onpurpose.server.api.schemas.access import (
     WorkspaceList,
     WorkspaceMade,
 )
+from onpurpose.server.api.schemas.backtest import (
+    BacktestBody,
+    Backtesting,
+    MemberTrial,
+    TrialBody,
+    Tried,
+)
 from onpurpose.server.api.schemas.bounds import (
     MAX_NUMBER,
     MAX_PAGE,
@@ -86,6 +93,8 @@ __all__ = [
     "AuditAnchor",
     "AuditFinding",
     "AuditReport",
+    "BacktestBody",
+    "Backtesting",
     "ChangeQuery",
     "CountsBody",
     "DecisionBody",
@@ -111,6 +120,7 @@ __all__ = [
     "ListQuery",
     "Member",
     "MemberName",
+    "MemberTrial",
     "NewKey",
     "NewUser",
     "NewWorkspace",
@@ -132,6 +142,8 @@ __all__ = [
     "TokenAnswer",
     "TokenQuestion",
     "TokenRevoking",
+    "TrialBody",
+    "Tried",
     "UserBody",
     "UserFields",
     "UserPage",
