@@ -78,9 +78,13 @@ def serve(  # noqa: PLR0913, PLR0917  these are its settings
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
-    """Within, the collector rests: what a start loads stays, and going through it again and again takes its time."""
+    """Within, the collector rests, and what was made is none of its concern afterwards.
+
+    What a start loads stays: to go through it again and again takes the start's time, and later that of calls.
+    """
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
