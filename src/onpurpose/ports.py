@@ -11,7 +11,7 @@ from onpurpose.core.call import Call, Touched
 from onpurpose.core.checkpoint import Signed
 from onpurpose.core.delivery import Channel, Delivery, View
 from onpurpose.core.intent import Intent
-from onpurpose.core.record import Receipt, Record, Stored
+from onpurpose.core.record import Away, Receipt, Record, Stored
 from onpurpose.core.revision import Change, Contents, Kind, Revision
 from onpurpose.core.token import Claims, Revocation, SigningKey
 
@@ -113,8 +113,11 @@ class Archive(Protocol):
     Raises `LedgerError` where it cannot be read, and `LogChangedError` where the view did not hold.
     """
 
-    def records(self, after: int | None = None) -> Iterator[Stored]:
-        """The records in the order of commits, or those behind a position, or (`after=-n`) the newest n."""
+    def records(self, after: int | None = None) -> Iterator[Stored | Away]:
+        """The records in the order of commits, or those behind a position, or (`after=-n`) the newest n.
+
+        Where records were archived, and are not at hand, it is said which.
+        """
         ...
 
     def checkpoints(self) -> Iterator[Signed]:

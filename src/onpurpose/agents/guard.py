@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Future
-from typing import Any, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
 from onpurpose.core.call import Call
 from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.record import Receipt
 from onpurpose.core.result import Result
+from onpurpose.ports import Promised
 from onpurpose.waiting import done
 
 P = ParamSpec("P")
@@ -39,7 +39,7 @@ class Pending(Protocol):
     """A judged call whose record is on its way."""
 
     @property
-    def receipt(self) -> Future[Receipt] | None:
+    def receipt(self) -> Promised[Receipt] | None:
         """Done once the record is durable; `None` where nothing is recorded."""
         ...
 
@@ -56,9 +56,17 @@ class Judge(Protocol):
         """Seconds to wait for a record."""
         ...
 
-    def begin(self, call: Call, policy_path: object = None) -> Pending:
-        """Judge the call and hand its record to the log."""
+    def begin(self, call: Call, policy_path: object = None, approval_id: str | None = None) -> Pending:
+        """Judge the call and hand its record to the log; `approval_id` names the grant that it is to use."""
         ...
+
+    def follow(self, result: Result) -> Result:
+        """What follows a decision once its record is durable: where people are to be asked, they are. Never raises."""
+        ...
+
+
+Wait: TypeAlias = "bool | float"
+"""How long people are waited for: not at all, so many seconds, or (`True`) until the approval expires."""
 
 
 def enforce(result: Result) -> None:
@@ -71,12 +79,55 @@ def enforce(result: Result) -> None:
 
 def ask(judge: Judge, call: Call, policy_path: object = None) -> Result:
     """The answer to the call, waiting for its record on this thread."""
-    return judge.begin(call, policy_path).finish(judge.patience)
+    return judge.follow(judge.begin(call, policy_path).finish(judge.patience))
 
 
 async def ask_async(judge: Judge, call: Call, policy_path: object = None) -> Result:
     """The answer to the call, letting the event loop run while its record is written."""
-    pending = judge.begin(call, policy_path)
+    result = await _recorded(judge, judge.begin(call, policy_path))
+    if result.outcome is not Outcome.REQUIRE_APPROVAL:
+        return result
+    return await _in_thread(judge.follow, result)
+
+
+def resume(judge: Judge, approval_id: str, call: Call, policy_path: object = None) -> Result:
+    """The answer to the call, which uses the grant of that approval if it still needs one."""
+    return judge.follow(judge.begin(call, policy_path, approval_id).finish(judge.patience))
+
+
+async def resume_async(judge: Judge, approval_id: str, call: Call, policy_path: object = None) -> Result:
+    """`resume`, letting the event loop run."""
+    pending = await _in_thread(judge.begin, call, policy_path, approval_id)
+    return await _in_thread(judge.follow, await _recorded(judge, pending))
+
+
+def permit(judge: Judge, call: Call, policy_path: object = None, wait: Wait = False) -> Result:
+    """The answer to a call that runs at once if it is permitted: a grant that is there for it is used up."""
+    result = ask(judge, call, policy_path)
+    ticket = result.approval
+    if ticket is None:
+        return result
+    if wait is not False:
+        ticket = ticket.wait(_seconds(wait))
+    return result if ticket.pending else resume(judge, ticket.id, call, policy_path)
+
+
+async def permit_async(judge: Judge, call: Call, policy_path: object = None, wait: Wait = False) -> Result:
+    """`permit`, letting the event loop run."""
+    result = await ask_async(judge, call, policy_path)
+    ticket = result.approval
+    if ticket is None:
+        return result
+    if wait is not False:
+        ticket = await ticket.wait_async(_seconds(wait))
+    return result if ticket.pending else await resume_async(judge, ticket.id, call, policy_path)
+
+
+def _seconds(wait: Wait) -> float | None:
+    return None if wait is True else wait
+
+
+async def _recorded(judge: Judge, pending: Pending) -> Result:
     try:
         if pending.receipt is not None and not pending.receipt.done():
             await done(pending.receipt, judge.patience)
@@ -85,13 +136,20 @@ async def ask_async(judge: Judge, call: Call, policy_path: object = None) -> Res
     return result
 
 
+async def _in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    import asyncio  # noqa: PLC0415  takes 25 ms to import, and who awaits has done so
+
+    return await asyncio.to_thread(function, *args, **kwargs)
+
+
 def guard(
-    judge: Judge, capability: str, *, policy_path: object = None, **fixed: Any
+    judge: Judge, capability: str, *, policy_path: object = None, wait: Wait = False, **fixed: Any
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator: the function runs only if the gate permits it, its arguments by name as the payload.
 
     `fixed` are the call's other fields (`agent_id`, `task_context`, `policy_context`, ...); a field
-    given as a function without arguments is asked at every call, in the caller's context. The
+    given as a function without arguments is asked at every call, in the caller's context. With `wait`
+    the caller waits for people where they must agree, and runs on with their grant. The
     arguments are judged as they are at the call and not copied: `SafeTool` runs on a copy.
     """
 
@@ -106,14 +164,14 @@ def guard(
 
             @functools.wraps(function)
             async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-                enforce(await ask_async(judge, call_of(args, kwargs), policy_path))
+                enforce(await permit_async(judge, call_of(args, kwargs), policy_path, wait))
                 return await running(*args, **kwargs)
 
             return cast(Callable[P, R], guarded_async)
 
         @functools.wraps(function)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            enforce(ask(judge, call_of(args, kwargs), policy_path))
+            enforce(permit(judge, call_of(args, kwargs), policy_path, wait))
             return function(*args, **kwargs)
 
         return guarded

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
 
 import orjson
@@ -27,7 +26,8 @@ from onpurpose.core.purposes import Verdict
 from onpurpose.core.record import MAX_BODY, Receipt, Record
 from onpurpose.core.recorded import record_decision, verdict_fields
 from onpurpose.core.result import Result
-from onpurpose.ports import Classifier, Clock, Ledger
+from onpurpose.ports import Classifier, Clock, Ledger, Promised
+from onpurpose.waiting import Promise
 
 log = logging.getLogger("onpurpose")
 
@@ -43,7 +43,7 @@ class Pending(Struct, eq=False):
     decision: Decision
     decision_id: str
     digest: str | None
-    receipt: Future[Receipt] | None
+    receipt: Promised[Receipt] | None
     verdict: Verdict | None = None
     intent: Intent | None = None
     workspace: str | None = None
@@ -67,7 +67,7 @@ class Pending(Struct, eq=False):
             verdict.purpose, verdict.ttl_seconds, verdict.shadows, self.intent,
         )  # fmt: skip
 
-    def _unrecorded(self, receipt: Future[Receipt], error: Exception) -> Result:
+    def _unrecorded(self, receipt: Promised[Receipt], error: Exception) -> Result:
         if receipt.done() and not receipt.cancelled() and receipt.exception() is None:  # in the last moment
             return self._result(receipt.result())
         late = isinstance(error, Late) and not receipt.done()
@@ -178,6 +178,7 @@ class Gate:
             intent,
             workspace=held.workspace,
             key=key,
+            policy=policy,
             stale_seconds=stale or None,
         )
         pending = self._record(call, facts, decision, states, also)
@@ -276,8 +277,8 @@ def _written(states: tuple[State, ...]) -> orjson.Fragment:
     return orjson.Fragment(b"[" + b",".join([state.written for state in states]) + b"]")
 
 
-def _failed(error: Exception) -> Future[Receipt]:
-    failed: Future[Receipt] = Future()
+def _failed(error: Exception) -> Promise[Receipt]:
+    failed: Promise[Receipt] = Promise()
     failed.set_exception(error)
     return failed
 

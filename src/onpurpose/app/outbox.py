@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
 
 import orjson
 
 from onpurpose.core.record import LedgerError, Receipt, Record
-from onpurpose.ports import Ledger, Outbox
+from onpurpose.ports import Ledger, Outbox, Promised
 
 log = logging.getLogger("onpurpose")
 
@@ -44,7 +43,7 @@ def drain(outbox: Outbox, ledger: Ledger, *, patience: float = PATIENCE_SECONDS)
     return count
 
 
-def _wait(receipts: list[tuple[int, Future[Receipt]]], patience: float) -> tuple[list[int], Exception | None]:
+def _wait(receipts: list[tuple[int, Promised[Receipt]]], patience: float) -> tuple[list[int], Exception | None]:
     """The numbers of those that became durable, and why the first of the others did not."""
     durable: list[int] = []
     failure: Exception | None = None

@@ -88,7 +88,7 @@ class App:
     def __init__(self, services: Services) -> None:
         self._services = services
         limits = Limits(services.settings.per_minute)
-        self._evaluate = Evaluate(services, limits)
+        self.direct = self._evaluate = Evaluate(services, limits)  # what a connection may ask without ASGI
         self._stream = Stream(services)
         starlette = Starlette(routes=[*services.routes, *_frame(services)], exception_handlers={**ANSWERS})
         starlette.router.redirect_slashes = False  # a redirect would name whatever host the client wrote

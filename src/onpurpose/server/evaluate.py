@@ -1,6 +1,6 @@
-"""The hot path: `POST /v1/evaluate` and its batch, plain ASGI from the first byte to the last.
+"""The hot path: `POST /v1/evaluate` and its batch, plain ASGI, and below it a shorter road for most calls.
 
-One road for both: who asks, how often, what; judge; wait until the record is durable; answer. What goes
+One order for all: who asks, how often, what; judge; wait until the record is durable; answer. What goes
 wrong on it is a problem document or a denial, and never a pass.
 """
 
@@ -25,7 +25,8 @@ from onpurpose.core.result import Result
 from onpurpose.core.revision import StoreError
 from onpurpose.server.answer import write_answer, write_batch
 from onpurpose.server.body import Gone, read_body
-from onpurpose.server.headers import BARE, secure
+from onpurpose.server.connection import Reply
+from onpurpose.server.headers import BARE, Headers, secure
 from onpurpose.server.identity import authenticate, permit
 from onpurpose.server.limits import Limits
 from onpurpose.server.problems import (
@@ -41,7 +42,7 @@ from onpurpose.server.problems import (
 )
 from onpurpose.server.question import read_batch, read_call, read_json
 from onpurpose.server.services import Idempotency, Pending, Services
-from onpurpose.waiting import done
+from onpurpose.waiting import bell_of, done
 
 log = logging.getLogger("onpurpose")
 
@@ -64,7 +65,10 @@ _Work = Callable[[ApiKey, bytes], Awaitable[bytes]]
 
 
 class Evaluate:
-    """The ASGI application of both paths. One event loop; the evaluator is asked from it and from worker threads."""
+    """The ASGI application of both paths. One event loop; the evaluator is asked from it and from worker threads.
+
+    `begin` answers what needs no task of its own: the connection says which that is.
+    """
 
     def __init__(self, services: Services, limits: Limits) -> None:
         self._services = services
@@ -73,6 +77,8 @@ class Evaluate:
         self._begin = services.evaluator.begin
         self._metrics = services.metrics
         self._workers = ThreadPoolExecutor(_WORKERS, "onpurpose-evaluate")
+        self.path = PATH.encode()
+        self.most = min(LARGE, self._settings.max_body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever it is."""
@@ -84,7 +90,7 @@ class Evaluate:
             await self._refuse(send, problem)
             return
         except Exception:
-            log.exception("an evaluate could not be answered; no tool may run")
+            log.exception(_UNANSWERED)
             await self._refuse(send, internal())
             return
         self._metrics.responded(200)
@@ -93,6 +99,43 @@ class Evaluate:
             headers.append((b"idempotency-replayed", b"true"))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    def begin(self, authorization: bytes | None, body: bytes, reply: Reply) -> None:
+        """Judge one call and have it answered once its record is durable. On the event loop; never raises."""
+        try:
+            key = self._admit(authorization)
+            began = perf_counter()
+            pending = self._judge(key, body)
+            receipt = pending.receipt
+            if receipt is None or receipt.done():
+                self._end(pending, key.workspace, reply, began)
+            else:
+                end = partial(self._end, pending, key.workspace, reply, began)
+                bell_of(asyncio.get_running_loop()).watch(receipt, self._settings.patience, end)
+        except ProblemError as problem:
+            self._refuse_on(reply, problem)
+        except Exception:
+            log.exception(_UNANSWERED)
+            self._refuse_on(reply, internal())
+
+    def _end(self, pending: Pending, workspace: str, reply: Reply, began: float) -> None:
+        try:
+            result = pending.finish(0)
+            answer = self._write(result, workspace)
+        except ProblemError as problem:
+            self._refuse_on(reply, problem)
+        except Exception:
+            log.exception(_UNANSWERED)
+            self._refuse_on(reply, internal())
+        else:
+            self._metrics.decided(result.outcome, perf_counter() - began)
+            self._metrics.responded(200)
+            reply.send(200, _LINES, answer)
+
+    def _refuse_on(self, reply: Reply, problem: ProblemError) -> None:
+        self._metrics.responded(problem.status)
+        lines = secure(_problem_headers(problem))
+        reply.send(problem.status, b"".join([b"%b: %b\r\n" % line for line in lines]), problem.body())
 
     def close(self) -> None:
         """Let the worker threads end."""
@@ -220,19 +263,22 @@ class Evaluate:
         await send_problem(send, problem)
 
 
+_UNANSWERED = "an evaluate could not be answered; no tool may run"
 _HEADERS = [(b"content-type", b"application/json"), *BARE]
+_LINES = b"".join([b"%b: %b\r\n" % line for line in _HEADERS])
 
 
 async def send_problem(send: Send, problem: ProblemError) -> None:
     """Answer with the problem document."""
     body = problem.body()
-    headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", b"%d" % len(body)),
-        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
-    ]
+    headers = [*_problem_headers(problem), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": problem.status, "headers": secure(headers)})
     await send({"type": "http.response.body", "body": body})
+
+
+def _problem_headers(problem: ProblemError) -> Headers:
+    given = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    return [(b"content-type", MEDIA_TYPE.encode()), *given]
 
 
 def _read_batch(body: bytes) -> list[tuple[Call, str | None]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +12,7 @@ from onpurpose.core.call import Call
 from onpurpose.core.claim import Claim
 from onpurpose.core.record import Receipt
 from onpurpose.core.result import Result
-from onpurpose.ports import Clock
+from onpurpose.ports import Clock, Promised
 from onpurpose.server.api.table import TABLE, Operation
 from onpurpose.server.identity import Authority
 from onpurpose.server.limits import PER_MINUTE
@@ -24,7 +23,7 @@ class Pending(Protocol):
     """A judged call whose record is on its way."""
 
     @property
-    def receipt(self) -> Future[Receipt] | None:
+    def receipt(self) -> Promised[Receipt] | None:
         """Done once the record is durable; `None` where nothing is recorded."""
         ...
 

@@ -9,7 +9,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +17,7 @@ from onpurpose.adapters.sql.keeper import Keeper
 from onpurpose.adapters.sql.store import Store
 from onpurpose.core.record import MAX_BODY, LedgerError, Receipt, Record
 from onpurpose.ports import Signer
+from onpurpose.waiting import Promise
 
 MAX_PENDING = 100_000
 """How many records may wait for the writer; one more fails at once."""
@@ -34,7 +34,7 @@ GROUP_BYTES = 1 << 23
 CHECKPOINT_SECONDS = 1.0
 """How often, at most, a checkpoint is signed while records come."""
 
-_Item = tuple[Future[Receipt], bytes]
+_Item = tuple[Promise[Receipt], bytes]
 
 _registry = threading.Lock()
 _ledgers: weakref.WeakSet[SqliteLedger] = weakref.WeakSet()
@@ -93,13 +93,13 @@ class SqliteLedger:
         )
         self._keeper = Keeper(self._path)
 
-    def append(self, record: Record) -> Future[Receipt]:
+    def append(self, record: Record) -> Promise[Receipt]:
         """At once, a future that completes when the record is durable.
 
         Its callbacks run on the writer thread, those of one group in one go, and hold up the next
         group: they should do no more than wake somebody. Bodies must be canonical JSON.
         """
-        future: Future[Receipt] = Future()
+        future: Promise[Receipt] = Promise()
         body = record.body
         with self._lock:
             refusal = self._refusal(len(body))

@@ -9,12 +9,12 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from onpurpose.core.checkpoint import Checkpoint
 from onpurpose.core.record import MAX_BODY, Head, LedgerError, Receipt, Record
+from onpurpose.waiting import Promise
 
 MAX_PENDING = 100_000
 """How many records may wait for the writer; one more fails at once."""
@@ -28,7 +28,7 @@ GROUP = 4096
 GROUP_BYTES = 1 << 23
 """How many bytes of bodies may have come together before a commit takes no further record."""
 
-_Item = tuple[Future[Receipt], bytes]
+_Item = tuple[Promise[Receipt], bytes]
 
 _registry = threading.Lock()
 _ledgers: weakref.WeakSet[GroupLedger] = weakref.WeakSet()
@@ -103,13 +103,13 @@ class GroupLedger:
         self._failing = False
         self._store = self._make_store()
 
-    def append(self, record: Record) -> Future[Receipt]:
+    def append(self, record: Record) -> Promise[Receipt]:
         """At once, a future that completes when the record is durable.
 
         Its callbacks run on the writer thread, those of one group in one go, and hold up the next
         group: they should do no more than wake somebody. Bodies must be canonical JSON.
         """
-        future: Future[Receipt] = Future()
+        future: Promise[Receipt] = Promise()
         body = record.body
         with self._lock:
             refusal = self._refusal(len(body))
