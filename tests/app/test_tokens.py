@@ -163,9 +163,23 @@ def test_tokens_issued_after_a_revocation_and_of_other_workspaces_count(service:
     elsewhere = service.tokens.mint(result(), "other")
     assert elsewhere is not None
     service.tokens.revoke(RevocationKind.PURPOSE, "look_up", workspace="acme", by="ada")
-    service.clock.pass_seconds(1)
+    service.clock.pass_seconds(31)
     assert service.counts(service.token())
     assert service.counts(elsewhere[0])
+
+
+@pytest.mark.parametrize(("kind", "value"), [(RevocationKind.PURPOSE, "look_up"), (RevocationKind.AGENT, "agent-7")])
+def test_a_token_of_a_process_whose_clock_is_ahead_does_not_escape(
+    service: Service, kind: RevocationKind, value: str
+) -> None:
+    ahead = Service(service.store, SetClock()).started()
+    ahead.clock.pass_seconds(29)
+    token = ahead.token()
+    service.tokens.revoke(kind, value, workspace="acme", by="ada")
+    assert not service.counts(token)
+    assert not ahead.counts(token)
+    ahead.clock.pass_seconds(2)
+    assert not ahead.counts(token)
 
 
 def test_none_is_given_that_is_revoked_already(service: Service) -> None:

@@ -176,13 +176,16 @@ def test_issuer_and_call_are_compared_where_they_are_given() -> None:
         ("jti", "d" * 32, "acme", NOW, True),
         ("purpose", "look_up", "acme", NOW, True),
         ("agent", "agent-7", "acme", NOW + 1, True),
-        ("agent", "agent-7", "acme", NOW - 1, False),
+        ("agent", "agent-7", "acme", NOW - 1, True),
+        ("agent", "agent-7", "acme", NOW - 30 * SECOND, True),
+        ("agent", "agent-7", "acme", NOW - 30 * SECOND - 1, False),
+        ("purpose", "look_up", "acme", NOW - 31 * SECOND, False),
         ("agent", "agent-7", "other", NOW, False),
         ("agent", "agent-8", "acme", NOW, False),
         ("jti", "agent-7", "acme", NOW, False),
     ],
 )
-def test_a_revocation_names_tokens_of_one_workspace_issued_up_to_its_time(
+def test_a_revocation_names_tokens_of_one_workspace_issued_up_to_its_time_by_any_clock_that_may_be(
     kind: str, value: str, workspace: str, at: int, revoked: bool
 ) -> None:
     assert is_revoked(claims(), {(kind, workspace, value): at}) is revoked

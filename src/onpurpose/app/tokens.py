@@ -140,7 +140,9 @@ class Tokens:
     def revoke(self, kind: RevocationKind, value: str, *, workspace: str, by: str, reason: str = "") -> Revocation:
         """Have every token issued up to now that this names count no more, here at once, elsewhere once refreshed.
 
-        Tokens issued later count: who is to get none is denied by policy. Raises `StoreError`.
+        By purpose and by agent, tokens issued in the next `LEEWAY_SECONDS` do not count either, and none is given
+        meanwhile: of those it cannot be told whether a clock that is ahead issued them before. Later ones
+        count: who is to get none is denied by policy. Raises `StoreError`.
         """
         now = self._clock.now()
         revocation = Revocation(kind=kind, workspace=workspace, value=value, at=now, until=now + _TAIL)

@@ -58,7 +58,9 @@ class SigningKey(Struct, frozen=True, kw_only=True):
 class Revocation(Struct, frozen=True, kw_only=True):
     """Tokens of a workspace that no longer count: those that it names and that were issued up to `at`.
 
-    After `until` the last of them has expired, and the revocation can be forgotten. Microseconds UTC.
+    Those issued up to `LEEWAY_SECONDS` after `at` count no more either: the clock of who issued them may have
+    been so far ahead. After `until` the last of them has expired, and the revocation can be forgotten.
+    Microseconds UTC.
     """
 
     kind: RevocationKind
@@ -211,13 +213,18 @@ def check_claims(  # noqa: PLR0913  each is something that a token must agree wi
 
 
 def is_revoked(claims: Claims, revoked: Mapping[tuple[str, str, str], int]) -> bool:
-    """Whether one of the revocations, (kind, workspace, value) to its `at`, names a token of these claims."""
+    """Whether one of the revocations, (kind, workspace, value) to its `at`, names a token of these claims.
+
+    By purpose and by agent it names those that were issued, by a clock that may have been ahead, up to `at`.
+    """
     if (str(RevocationKind.JTI), claims.workspace, claims.id) in revoked:
         return True  # whatever the clocks said: this one was meant
     named = (
         (RevocationKind.PURPOSE, claims.purpose.id),
         (RevocationKind.AGENT, claims.agent_id),
     )
+    surely_later = (claims.issued_at - LEEWAY_SECONDS) * 1_000_000
     return any(
-        claims.issued_at * 1_000_000 <= revoked.get((str(kind), claims.workspace, value), -1) for kind, value in named
+        (at := revoked.get((str(kind), claims.workspace, value))) is not None and surely_later <= at
+        for kind, value in named
     )

@@ -8,10 +8,15 @@ import orjson
 import pytest
 
 from onpurpose import verify_token
+from onpurpose.adapters.signing import verify_signature
+from onpurpose.app.audit import verify as verify_log
 from onpurpose.core.call import Call
-from onpurpose.core.record import Stored
+from onpurpose.core.record import LedgerError, Stored
 from onpurpose.core.revision import MissingError
-from onpurpose.server.api import decisions
+from onpurpose.ports import Archive
+from onpurpose.server.api import audit, decisions
+from onpurpose.server.api import schemas as wire
+from onpurpose.server.api.audit import Log
 from onpurpose.server.api.decisions import Past
 from onpurpose.server.api.serving import Asked
 from tests.app.keys import result
@@ -183,15 +188,58 @@ def test_a_question_of_another_form_is_refused(tenant: Tenant, path: str, body: 
     problem(tenant.ask("admin", "POST", f"/v1/tokens/{path}", json=body), 422)
 
 
+def test_an_operator_rotates_the_keys_of_tokens(house: House, operator: Tenant) -> None:
+    before = {key["kid"] for key in good(house.http.get("/.well-known/jwks.json")).json()["keys"]}
+    token = minted(house, "default")
+    told = operator.post("/v1/tokens/keys/rotate", "admin", reason="as every quarter")
+    after = {key["kid"] for key in good(house.http.get("/.well-known/jwks.json")).json()["keys"]}
+    assert after - before == {told["kid"]}
+    assert (told["signs"] in before, told["verify"]) == (True, len(after))
+    assert asked(operator, token)["valid"] is True
+    leaked = operator.post("/v1/tokens/keys/rotate", "admin", reason="leaked", at_once=True)
+    assert (leaked["signs"], leaked["verify"]) == (leaked["kid"], 1)
+    assert asked(operator, token)["valid"] is False
+    assert asked(operator, minted(house, "default"))["valid"] is True
+
+
+def test_the_keys_of_tokens_are_rotated_by_the_operator_alone_and_for_a_reason(
+    tenant: Tenant, operator: Tenant
+) -> None:
+    problem(tenant.ask("admin", "POST", "/v1/tokens/keys/rotate", json={"reason": "mine"}), 403)
+    problem(operator.ask("writer", "POST", "/v1/tokens/keys/rotate", json={"reason": "mine"}), 403)
+    problem(operator.ask("admin", "POST", "/v1/tokens/keys/rotate", json={"reason": " "}), 422)
+
+
 # -- the log
 
 
-def test_the_log_is_whole(tenant: Tenant) -> None:
+def test_the_log_is_whole(tenant: Tenant, operator: Tenant) -> None:
     tenant.put("/v1/purposes/lookup", "id: lookup\n")
-    report = tenant.post("/v1/audit/verify", "admin")
+    report = operator.post("/v1/audit/verify", "admin")
     assert (report["ok"], report["findings"], report["total"]) == (True, [], 0)
     assert report["records"] > 0
     assert len(report["anchor"]["hash"]) == 64
+
+
+def test_another_workspace_learns_whether_the_log_is_whole_and_how_much_of_it_is_its_own(
+    house: House, past: Tenant, stranger: Tenant
+) -> None:
+    house.record(stranger.workspace, "theirs", payload={"workspace": past.workspace})
+    own = len(exported(past))
+    report = past.post("/v1/audit/verify", "admin")
+    assert {name: value for name, value in report.items() if value is not None} == {"ok": True, "records": own}
+
+
+def test_a_log_that_cannot_be_read_is_not_whole_for_anybody(tenant: Tenant, operator: Tenant) -> None:
+    def gone() -> Archive:
+        raise LedgerError("gone")
+
+    log = Log(gone, lambda: verify_log(gone, public_key=None, verify_signature=verify_signature))
+    for whose, records in ((tenant, None), (operator, 0)):
+        asking = Asked(caller=whose.key("admin").key, path={}, query=None, body=None, wants="application/json")
+        report = audit.verify(log, asking)
+        assert isinstance(report, wire.AuditReport)
+        assert (report.ok, report.records) == (False, records)
 
 
 def test_one_check_of_the_log_runs_at_a_time(house: House, tenant: Tenant) -> None:

@@ -184,12 +184,18 @@ _REST = (
         summary="Revoke a token, a purpose's or an agent's", request=wire.TokenRevoking, status=204,
     ),
     Operation(
+        name="rotate_token_keys", method="POST", path="/v1/tokens/keys/rotate", tag="tokens", scope=Scope.ADMIN,
+        summary="A new key to sign tokens with; for the operator's workspace alone", request=wire.KeyRotating,
+        response=wire.KeyRotated,
+    ),
+    Operation(
         name="get_jwks", method="GET", path="/.well-known/jwks.json", tag="tokens", scope=None,
         summary="The public keys that tokens are signed with", response=wire.KeySet,
     ),
     Operation(
         name="verify_audit", method="POST", path="/v1/audit/verify", tag="audit", scope=Scope.ADMIN,
-        summary="Check the whole log, every record and signature", response=wire.AuditReport, errors=(409,),
+        summary="Check the whole log; what was found is told to the operator's workspace alone",
+        response=wire.AuditReport, errors=(409,),
     ),
     Operation(
         name="export_audit", method="GET", path="/v1/audit/export", tag="audit", scope=Scope.ADMIN,

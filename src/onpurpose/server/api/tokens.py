@@ -1,4 +1,4 @@
-"""`/v1/tokens/verify`, `/v1/tokens/revoke`, `/.well-known/jwks.json`: intent tokens."""
+"""`/v1/tokens/verify`, `.../revoke`, `.../keys/rotate`, `/.well-known/jwks.json`: intent tokens and their keys."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from typing import Protocol
 
 import orjson
 
+from onpurpose.app.keys import OPERATOR
 from onpurpose.core.token import Claims, Revocation, RevocationKind, TokenError, write_claims
 from onpurpose.server.api import schemas as wire
 from onpurpose.server.api.serving import Answer, Asked, Text, Use
 from onpurpose.server.api.table import JSON
+from onpurpose.server.problems import forbidden
 
 CACHED_SECONDS = 300
 """How long the public keys may be cached: as long as a new one is published before it signs."""
 
 
 class Tokens(Protocol):
-    """Verifies and revokes. Thread-safe. `verify` raises `TokenError`, `revoke` and `verify` `StoreError`."""
+    """Verifies, revokes, and rotates keys. Thread-safe.
+
+    `verify` raises `TokenError`; it and all that changes raise `StoreError`.
+    """
 
     def verify(self, token: object, audience: str, *, workspace: str | None = None) -> Claims:
         """What the token says, if it counts now; else `TokenError`."""
@@ -26,6 +31,14 @@ class Tokens(Protocol):
 
     def revoke(self, kind: RevocationKind, value: str, *, workspace: str, by: str, reason: str = "") -> Revocation:
         """Have every token of the workspace issued up to now that this names count no more."""
+        ...
+
+    def rotate(self, *, by: str, reason: str = "", at_once: bool = False) -> str:
+        """Make a new key, and retire the others once their last token expired; the new key's id."""
+        ...
+
+    def status(self) -> Mapping[str, object]:
+        """Which key signs (`signs`), and how many verify (`verify`)."""
         ...
 
     def jwks(self) -> dict[str, object]:
@@ -38,6 +51,7 @@ def uses(tokens: Tokens, deliver: Callable[[], object]) -> Mapping[str, Use]:
     return {
         "verify_token": partial(verify, tokens),
         "revoke_token": partial(revoke, tokens, deliver),
+        "rotate_token_keys": partial(rotate, tokens, deliver),
         "get_jwks": partial(jwks, tokens),
     }
 
@@ -59,6 +73,17 @@ def revoke(tokens: Tokens, deliver: Callable[[], object], asked: Asked) -> Answe
     tokens.revoke(kind, body.value, workspace=asked.workspace, by=asked.by, reason=body.reason)
     deliver()
     return None
+
+
+def rotate(tokens: Tokens, deliver: Callable[[], object], asked: Asked) -> Answer:
+    """Make a new key to sign with. The keys are those of all workspaces: the operator's admins rotate them."""
+    if asked.workspace != OPERATOR:
+        raise forbidden(f"the keys sign for every workspace: only admins of the workspace `{OPERATOR}` rotate them")
+    body = asked.told(wire.KeyRotating)
+    kid = tokens.rotate(by=asked.by, reason=body.reason, at_once=body.at_once)
+    deliver()
+    status = tokens.status()
+    return wire.KeyRotated.model_validate({"kid": kid, "signs": status["signs"], "verify": status["verify"]})
 
 
 def jwks(tokens: Tokens, asked: Asked) -> Answer:

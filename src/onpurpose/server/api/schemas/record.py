@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from onpurpose.server.api.schemas.bounds import Limit, Line, Time, Wire, Words
+from onpurpose.server.api.schemas.bounds import Limit, Line, Time, Why, Wire, Words
 
 
 class DecisionQuery(Wire):
@@ -86,6 +86,21 @@ class TokenRevoking(Wire):
     reason: Words = ""
 
 
+class KeyRotating(Wire):
+    """Make a new key to sign tokens with. `at_once`, for keys that leaked: all tokens out there count no more."""
+
+    reason: Why
+    at_once: bool = False
+
+
+class KeyRotated(Wire):
+    """The new key's id, that of the one that signs for now, and how many keys verify."""
+
+    kid: str
+    signs: str | None
+    verify: int
+
+
 class KeySet(Wire):
     """The public keys that tokens are signed with (RFC 7517)."""
 
@@ -117,14 +132,18 @@ class AuditAnchor(Wire):
 
 
 class AuditReport(Wire):
-    """What a check of the whole log found."""
+    """Whether the whole log is as it was written, and what a check of it found.
+
+    `records` are those of the caller's workspace, `None` where they could not be read; for the operator's they
+    are all of the log's. What follows is told to the operator's alone, and `None` for others.
+    """
 
     ok: bool
-    total: int
-    findings: list[AuditFinding]
-    records: int
-    chains: int
-    checkpoints: int
-    uncovered: int
-    anchor: AuditAnchor | None
-    key: str | None
+    records: int | None
+    total: int | None = None
+    findings: list[AuditFinding] | None = None
+    chains: int | None = None
+    checkpoints: int | None = None
+    uncovered: int | None = None
+    anchor: AuditAnchor | None = None
+    key: str | None = None
