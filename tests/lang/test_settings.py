@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from onpurpose.adapters.elements.dialect import DIALECTS
 from onpurpose.core.outcome import Outcome
-from onpurpose.core.purpose import Settings
+from onpurpose.core.purpose import SQL_DIALECTS, Settings, SqlSource
 from onpurpose.lang.settings import parse_settings
 from tests.lang.reading import problems, told
 
@@ -37,6 +38,61 @@ def test_what_is_stated_holds():
     ],
 )
 def test_a_defect_is_refused_at_its_place_with_its_cure(text, place, cure):
+    assert told(text, parse_settings) == [place]
+    (problem,) = problems(text, parse_settings)
+    assert cure in problem.help
+
+
+SQL = """
+sql:
+  - capability: crm.query
+    path: query
+    dialect: postgres
+    schema:
+      users: [id, name]
+      crm.orders: total
+  - {capability: "lake.*", path: jobs.*.sql, dialect: snowflake}
+"""
+
+
+def test_where_calls_carry_sql_is_stated_by_capability_and_path():
+    assert parse_settings(SQL).sql == (
+        SqlSource(
+            capability="crm.query", path=("query",), dialect="postgres",
+            schema={"users": ("id", "name"), "crm.orders": ("total",)},
+        ),
+        SqlSource(capability="lake.*", path=("jobs", "*", "sql"), dialect="snowflake"),
+    )  # fmt: skip
+    assert Settings().sql == ()
+
+
+def test_the_dialects_are_those_that_are_read():
+    assert set(SQL_DIALECTS) == set(DIALECTS)
+
+
+@pytest.mark.parametrize(
+    ("entry", "place", "cure"),
+    [
+        ("[]", "1:6 empty", "remove it"),
+        ("7", "1:6 wrong-type", "capability: crm.query"),
+        ("[7]", "1:7 wrong-type", "capability: crm.query"),
+        ("[{path: q, dialect: sqlite}]", "1:7 missing-key", "capability"),
+        ("[{capability: a, dialect: sqlite}]", "1:7 missing-key", "path"),
+        ("[{capability: a, path: q}]", "1:7 missing-key", "dialect"),
+        ("[{capability: a b, path: q, dialect: sqlite}]", "1:20 malformed-capability", "a_b"),
+        ("[{capability: a, path: q..r, dialect: sqlite}]", "1:29 malformed-path", "items.*.sku"),
+        ("[{capability: a, path: 7, dialect: sqlite}]", "1:29 wrong-type", "quote it"),
+        ("[{capability: a, path: q, dialect: oracle}]", "1:41 unknown-word", "`postgres`"),
+        ("[{capability: a, path: q, dialect: sqlite, tables: {}}]", "1:49 unknown-key", "`schema`"),
+        ("[{capability: a, path: q, dialect: sqlite, schema: {}}]", "1:57 empty", "remove it"),
+        ("[{capability: a, path: q, dialect: sqlite, schema: users}]", "1:57 wrong-type", "users: [id, name]"),
+        ("[{capability: a, path: q, dialect: sqlite, schema: {a b: [id]}}]", "1:58 malformed-table", "letters"),
+        ("[{capability: a, path: q, dialect: sqlite, schema: {users: [a.b]}}]", "1:66 malformed-column", "letters"),
+        ("[{capability: a, path: q, dialect: sqlite, schema: {users: []}}]", "1:65 empty", "remove it"),
+    ],
+)
+def test_a_defect_of_sql_is_refused_at_its_place_with_its_cure(entry, place, cure):
+    text = f"sql: {entry}\n"
     assert told(text, parse_settings) == [place]
     (problem,) = problems(text, parse_settings)
     assert cure in problem.help

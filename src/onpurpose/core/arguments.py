@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from onpurpose.core.domains import host_of, in_domain
@@ -52,12 +52,12 @@ def compile_argument(argument: Argument) -> Callable[[Facts], Answer]:
     def condition(facts: Facts) -> Answer:
         if not isinstance(facts.payload, Mapping):
             return None
-        return verdict(facts, list(_reach(facts.payload, path)))
+        return verdict(facts, list(reach(facts.payload, path)))
 
     return condition
 
 
-def _reach(value: object, path: tuple[str, ...]) -> Iterator[object]:
+def reach(value: object, path: tuple[str, ...]) -> Iterator[object]:
     """Everything the path leads to from the value."""
     if not path:
         yield value
@@ -66,10 +66,10 @@ def _reach(value: object, path: tuple[str, ...]) -> Iterator[object]:
     elif path[0] == "*":
         children = [child for _, child in entries(value)]
         for child in children or [ABSENT]:
-            yield from _reach(child, path[1:])
+            yield from reach(child, path[1:])
     else:
         child = plain(value[path[0]]) if isinstance(value, Mapping) and path[0] in value else ABSENT
-        yield from _reach(child, path[1:]) if child is not ABSENT else (ABSENT,)
+        yield from reach(child, path[1:]) if child is not ABSENT else (ABSENT,)
 
 
 def _all_of(tests: tuple[Test, ...]) -> Callable[[Facts, Place], Answer]:
@@ -80,7 +80,7 @@ def _all_of(tests: tuple[Test, ...]) -> Callable[[Facts, Place], Answer]:
     def verdict(facts: Facts, place: Place) -> Answer:
         answers = [of_place(facts, place) for of_place in places]
         if checks:
-            answers.append(agreed([both([check(facts, value) for check in checks]) for value in _items(place)]))
+            answers.append(agreed([both([check(facts, value) for check in checks]) for value in items(place)]))
         return both(answers)
 
     return verdict
@@ -101,11 +101,11 @@ def agreed(answers: list[Answer]) -> Answer:
     return answers[0] if answers and all(answer is answers[0] for answer in answers) else None
 
 
-def _items(place: Place) -> Iterator[object]:
+def items(place: Iterable[object]) -> Iterator[object]:
     """The single values of a place: lists stand for their items, at any depth."""
     for value in place:
         if isinstance(value, list | tuple):
-            yield from _items([plain(item) for item in value])
+            yield from items([plain(item) for item in value])
         else:
             yield value
 

@@ -5,6 +5,7 @@ Values only; nothing here decides.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import tzinfo
 from enum import StrEnum
 
@@ -19,6 +20,10 @@ TOKEN_TTL_MINUTES = 5
 
 TTL_SECONDS = 3600
 """The most that a token of a purpose may live, unless the purpose sets `ttl_seconds`."""
+
+
+SQL_DIALECTS = ("postgres", "mysql", "sqlite", "snowflake", "bigquery")
+"""The dialects of SQL that are read."""
 
 
 class IntentClass(StrEnum):
@@ -123,15 +128,30 @@ class Notify(Struct, frozen=True, kw_only=True):
     webhooks: tuple[str, ...] = ()
 
 
+class SqlSource(Struct, frozen=True, kw_only=True):
+    """Where calls of a capability carry SQL, and how to read it.
+
+    `capability` as in a rule, `path` as in a rule's `args`. `schema` maps `table` or `schema.table` to columns;
+    `None` where it is not stated.
+    """
+
+    capability: str
+    path: tuple[str, ...]
+    dialect: str
+    schema: Mapping[str, tuple[str, ...]] | None = None
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """What holds for a whole workspace.
 
     `purpose_required`: a call that declares no purpose is denied. `unmatched` is the outcome of a
     call on which no layer has an opinion; `ALLOW` only for a period of observation. `route` says who
-    is asked where a policy does not; `notify` where they are told.
+    is asked where a policy does not; `notify` where they are told. `sql` says which calls carry SQL: what
+    these touch is told from it.
     """
 
     purpose_required: bool = False
     unmatched: Outcome = Outcome.DENY
     route: Route = DEFAULT
     notify: Notify = Notify()
+    sql: tuple[SqlSource, ...] = ()

@@ -88,27 +88,28 @@ def arguments(node: Node, report: Report) -> list[Argument] | None:
     found: list[Argument] = []
     whole = isinstance(node, Mapping)
     for key, path, value in shapes.pairs(node, report, "args", "write `args: {recipient: {equals: ...}}`"):
-        segments = _segments(key, path, report)
+        reached = segments(key, path, report)
         tests = _tests(value, report, path, 0)
-        if segments is None or tests is None:
+        if reached is None or tests is None:
             whole = False
         else:
-            found.append(Argument(segments, tests))
+            found.append(Argument(reached, tests))
     return found if whole else None
 
 
-def _segments(key: ScalarNode, path: str, report: Report) -> tuple[str, ...] | None:
-    segments = tuple(path.split("."))
-    if "" in segments:
+def segments(key: Node, path: str, report: Report) -> tuple[str, ...] | None:
+    """The segments of a dotted path into the payload; `None` after telling what is wrong with it, at `key`."""
+    found = tuple(path.split("."))
+    if "" in found:
         report.on(key, "malformed-path", "a path into the payload has no empty segment", "write `items.*.sku`")
-    elif any(segment != segment.strip() for segment in segments):
+    elif any(segment != segment.strip() for segment in found):
         report.on(key, "white-space", "a path into the payload has white space around a segment", "remove it")
-    elif any("*" in segment and segment != "*" for segment in segments):
+    elif any("*" in segment and segment != "*" for segment in found):
         report.on(key, "malformed-path", "a `*` stands for a whole segment", "write `items.*.sku`")
-    elif len(segments) > MAX_DEPTH:
+    elif len(found) > MAX_DEPTH:
         report.on(key, "malformed-path", f"a path has at most {MAX_DEPTH} segments", "shorten it")
     else:
-        return segments
+        return found
     return None
 
 

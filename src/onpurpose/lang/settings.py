@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from onpurpose.core.outcome import Outcome
-from onpurpose.core.purpose import Settings
+from onpurpose.core.purpose import Settings, SqlSource
 from onpurpose.lang import shapes
 from onpurpose.lang.decoding import MAX_BYTES
 from onpurpose.lang.nodes import Mapping, compose, nothing
 from onpurpose.lang.read import drained
 from onpurpose.lang.report import Place, Report
+from onpurpose.lang.statements import sql_sources
 
-SETTINGS_KEYS = ("purpose_required", "unmatched")
+SETTINGS_KEYS = ("purpose_required", "unmatched", "sql")
 """Every key of the settings."""
 
 _FIRST_WORDS = "write `purpose_required: true` or `unmatched: allow`"
@@ -26,6 +27,7 @@ def parse_settings(text: bytes | str, source: str = "<settings>", *, limit: int 
     report = Report(source)
     root = drained(compose(text, report, limit))
     required, unmatched = None, None
+    sql: tuple[SqlSource, ...] = ()
     if root is None or nothing(root) or (isinstance(root, Mapping) and not root.children):
         if not report.problems:
             report.on(root or Place(1, 1), "empty", "the settings are empty", _FIRST_WORDS)
@@ -35,5 +37,9 @@ def parse_settings(text: bytes | str, source: str = "<settings>", *, limit: int 
             required = shapes.truth(fields["purpose_required"], report, "purpose_required")
         if "unmatched" in fields:
             unmatched = shapes.word_of(fields["unmatched"], report, "unmatched", _UNMATCHED)
+        if "sql" in fields:
+            sql = sql_sources(fields["sql"], report)
     report.raise_if_any()
-    return Settings(purpose_required=bool(required), unmatched=Outcome.DENY if unmatched is None else unmatched)
+    return Settings(
+        purpose_required=bool(required), unmatched=Outcome.DENY if unmatched is None else unmatched, sql=sql
+    )

@@ -16,9 +16,9 @@ _FIRST = frozenset(("select", "with", "insert", "update", "delete", "merge", "va
 _ALONE = (exp.Transaction, exp.Commit, exp.Rollback)
 
 
-def read(sql: str, dialect: Dialect, name: str, schema: Mapping[str, frozenset[str]] | None) -> set[str]:
-    """The elements that the statements touch, or `CannotTellError`."""
-    text = plain(sql, dialect.lexicon)
+def read(sql: str, dialect: Dialect, name: str, schema: Mapping[str, frozenset[str]] | None, most: int) -> set[str]:
+    """The elements that the statements touch, or `CannotTellError`. Of more words and signs it cannot be told."""
+    text = plain(sql, dialect.lexicon, most)
     _check_first(text)
     statements = [each for each in parse(text.text, dialect=name) if each is not None]
     if not statements:

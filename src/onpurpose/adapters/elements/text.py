@@ -89,20 +89,20 @@ _BRACKETED = re.compile(r"\[([^\]]*)\]")
 _UNREAD = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
 
 
-def plain(sql: str, lexicon: Lexicon) -> Plain:
-    """The statement's text without comments and literals, or `CannotTellError`."""
+def plain(sql: str, lexicon: Lexicon, most: int = MAX_PIECES) -> Plain:
+    """The statement's text without comments and literals, or `CannotTellError`; of so many words and signs at most."""
     if len(sql) > MAX_BYTES or len(sql.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise CannotTellError(f"the text is longer than {MAX_BYTES} bytes")
     if _UNREAD.search(sql):
         raise CannotTellError("the text holds control characters")
-    return _Scanner(sql, lexicon).scan()
+    return _Scanner(sql, lexicon, most).scan()
 
 
 class _Scanner:
     """Reads one text from left to right."""
 
-    def __init__(self, sql: str, lexicon: Lexicon) -> None:
-        self._sql, self._lexicon = sql, lexicon
+    def __init__(self, sql: str, lexicon: Lexicon, most: int) -> None:
+        self._sql, self._lexicon, self._most = sql, lexicon, most
         self._at, self._depth, self._square, self._squares = 0, 0, 0, 0
         self._pieces: list[str] = []
         self._words: list[tuple[int, str, bool]] = []  # the piece, the name, whether it was quoted
@@ -114,8 +114,8 @@ class _Scanner:
                 raise CannotTellError(f"the character {self._sql[self._at]!r} is read differently by databases")
             self._at = match.end()
             getattr(self, f"_{match.lastgroup}")(match.group())
-            if len(self._pieces) > 2 * MAX_PIECES:  # with the blanks between them
-                raise CannotTellError(f"the text holds more than {MAX_PIECES} words and signs")
+            if len(self._pieces) > 2 * self._most:  # with the blanks between them
+                raise CannotTellError(f"the text holds more than {self._most} words and signs")
         pieces = self._pieces
         filled = [index for index, piece in enumerate(pieces) if not piece.isspace()]
         after = dict(pairwise(filled))
