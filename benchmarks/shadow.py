@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
-from common import CONTEXT, EIGHT, Table, nanoseconds, policy_text, report, target
+from common import CONTEXT, EIGHT, Rule, Table, nanoseconds, policy_text, report, target
 from onpurpose import Call, Identity, Outcome, parse_policy
 from onpurpose.core.compile import CompiledPolicy, compile_policy
 from onpurpose.core.decide import judge, read_facts
@@ -33,23 +33,28 @@ def tables() -> list[Table]:
             took[name] = [min(before, _each(way)) for before, way in zip(took[name], pair, strict=True)]
     alone = took[ALONE]
     rows = [[name, *_cells(values[0], alone[0]), *_cells(values[1], alone[1])] for name, values in took.items()]
-    ratio = took[TARGET][0] / alone[0]
-    kept = f"{ratio:.2f}, {target(ratio, LIMIT_RATIO)}"
     notes = [
-        f"target: {SHADOW} policies in shadow beside {LIVE} live ones under {LIMIT_RATIO:g} times those alone: {kept}",
+        *(
+            f"target: {name} under {LIMIT_RATIO:g} times those alone: {_kept(took[name][0] / alone[0])}"
+            for name in (TARGET, CANDIDATE)
+        ),
         f"{len(CALLS)} calls in turn, by several agents and people; each is judged, none is recorded",
         "each purpose policy asks for identity, groups, data source, capability, environment, agent and office hours",
-        "a candidate is a whole capability policy: it is judged beside the live one, at its own price",
+        "a candidate is a whole capability policy; one with other rules for the call is asked itself",
     ]
     return [Table("Purposes and shadows", ["", "judge, us", "ratio", "with reading the call", "ratio"], rows, notes)]
+
+
+def _kept(ratio: float) -> str:
+    return f"{ratio:.2f}, {target(ratio, LIMIT_RATIO)}"
 
 
 def _cells(nanos: float, of: float) -> tuple[str, str]:
     return f"{nanos / 1000:.2f}", f"{nanos / of:.2f}"
 
 
-def compiled() -> CompiledPolicy:
-    return compile_policy(parse_policy(policy_text(EIGHT).encode(), "bench.yaml"))
+def compiled(*more: Rule) -> CompiledPolicy:
+    return compile_policy(parse_policy(policy_text([*more, *EIGHT]).encode(), "bench.yaml"))
 
 
 def policies(kind: str, number: int) -> list[tuple[PolicyRef, PurposePolicy]]:
@@ -70,24 +75,31 @@ def _policy(kind: str, number: int) -> PurposePolicy:
     return PurposePolicy(policy_id=f"{kind}-{number}", purpose_id="support", match=match, decision=decision, span=PLACE)
 
 
-def rules(shadow: int, candidates: int = 0) -> Rules:
+def rules(shadow: int, *candidates: CompiledPolicy) -> Rules:
     purpose = Purpose(id="support", status=Status.ACTIVE, elements=("users.*", "orders.id"), span=PLACE)
     live = compiled()
-    refs = [PolicyRef(kind="policy", name=f"candidate-{number}", revision=2) for number in range(candidates)]
+    ref = PolicyRef(kind="policy", name="candidate", revision=2)
     return Rules(
         policies=(live,),
-        candidates=tuple((ref, live, compiled()) for ref in refs),
+        candidates=tuple((ref, live, candidate) for candidate in candidates),
         purposes=PurposeBook([purpose], policies("live", LIVE), policies("shadow", shadow)),
     )
 
 
+OTHER_RULES = (
+    Rule("deny", "shell.execute", "contains", "curl"),
+    Rule("require_approval", "shell.*", "contains", "sudo"),
+)
+ELSEWHERE = Rule("deny", "payments.transfer", "amount_gt", 20000)
+CANDIDATE = f"{LIVE} live, one candidate with two rules more for these calls"
 PLAIN, ALONE, TARGET = "the 8 rules alone", f"{LIVE} live", f"{LIVE} live, {SHADOW} in shadow"
 WORLDS = {
     PLAIN: Rules(policies=(compiled(),)),
     ALONE: rules(0),
     TARGET: rules(SHADOW),
     f"{LIVE} live, {SHADOW * 10} in shadow": rules(SHADOW * 10),
-    f"{LIVE} live, one candidate": rules(0, 1),
+    CANDIDATE: rules(0, compiled(*OTHER_RULES)),
+    f"{LIVE} live, one candidate that judges these calls alike": rules(0, compiled(ELSEWHERE)),
 }
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onpurpose.core.call import MAX_NAME
-from onpurpose.core.compile import compile_policy, compile_steps, covers
+from onpurpose.core.compile import CompiledPolicy, compile_policy, compile_steps, covers
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.policy import Policy, Rule
 from onpurpose.core.span import Span
@@ -110,3 +110,50 @@ def test_rules_stand_in_the_order_of_sections_and_of_the_text() -> None:
     plan = compile_policy(parse(text)).plan("a")
     assert plan is not None
     assert [str(step.outcome) for step in plan] == ["deny", "deny", "warn", "allow"]
+
+
+# -- likeness
+
+
+def of(text: str) -> CompiledPolicy:
+    return compile_policy(parse(text))
+
+
+CARDS = "deny: [{capability: cards.pay, amount_gt: 10}]\nallow: [{capability: cards.pay}]\n"
+
+
+@pytest.mark.parametrize(
+    ("other", "alike"),
+    [
+        (CARDS, True),
+        (f"# the same, further down\n{CARDS}", True),
+        (f"warn: [{{capability: mail.send}}]\n{CARDS}", True),
+        (f"{CARDS}risk_levels: {{high: {{action: deny}}}}", False),
+        (f"{CARDS}amount_keys: [due]", False),
+        (f"{CARDS}path_keys: [due]", False),
+        (CARDS.replace("10", "11"), False),
+        (CARDS.replace("deny", "warn"), False),
+        (CARDS.replace("deny: [{capability: cards.pay", "deny: [{capability: Cards.pay"), False),
+        (CARDS.replace("deny: [{capability: cards.pay", "deny: [{capability: cards.*"), True),
+        (f"warn: [{{capability: cards}}]\n{CARDS}", False),
+        ("allow: [{capability: cards.pay}]", False),
+    ],
+)
+def test_two_policies_judge_alike_where_the_rules_of_a_capability_and_what_they_read_are_the_same(
+    other: str, alike: bool
+) -> None:
+    assert of(CARDS).judges_like(of(other), "cards.pay") is alike
+    assert of(other).judges_like(of(CARDS), "cards.pay") is alike
+
+
+def test_a_condition_on_one_is_not_that_on_true() -> None:
+    number, truth = (of(f"allow: [{{capability: a, args: {{n: {{equals: {value}}}}}}}]") for value in ("1", "true"))
+    assert not number.judges_like(truth, "a")
+
+
+def test_policies_judge_a_malformed_capability_alike() -> None:
+    assert of(CARDS).judges_like(of("allow: []"), "a..b")
+
+
+def test_policies_of_the_same_keys_read_a_call_once() -> None:
+    assert of(CARDS).amount_keys is of("allow: []").amount_keys

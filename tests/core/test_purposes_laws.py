@@ -334,6 +334,15 @@ def test_every_shadow_verdict_is_that_of_the_twin(world: World, call: Call, at: 
 
 
 @laws
+@given(worlds(), st.lists(calls, min_size=2, max_size=4), moments)
+def test_what_was_asked_before_changes_no_verdict(world: World, some: list[Call], at: int) -> None:
+    rules = world.rules()
+    assert [judge(rules, call, read_facts(call), at).shadows for call in some] == [
+        judged(world, call, at).shadows for call in some
+    ]
+
+
+@laws
 @given(worlds(), calls, moments)
 def test_a_call_is_unmatched_where_it_stops_and_no_policy_may_match(world: World, call: Call, at: int) -> None:
     shadows = {shadow.policy: shadow for shadow in judged(world, call, at).shadows}

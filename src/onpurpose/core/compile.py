@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable, Generator, Iterator
+from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
@@ -69,8 +70,8 @@ class CompiledPolicy:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.amount_keys = frozenset(key.lower() for key in policy.amount_keys)
-        self.path_keys = frozenset(key.lower() for key in policy.path_keys)
+        self.amount_keys = _folded(policy.amount_keys)
+        self.path_keys = _folded(policy.path_keys)
         self._rules = policy.rules
         self._exact: dict[str, int | array[int]] = {}
         self._patterns: list[tuple[tuple[str, ...], int]] = []
@@ -106,6 +107,15 @@ class CompiledPolicy:
         doubt = f"whether the {rule.outcome} rule {words} matches cannot be told"
         return Step(sure, asks, rule.outcome, Decision(rule.outcome, (fired,)), rule, doubt)
 
+    def judges_like(self, other: CompiledPolicy, capability: str) -> bool:
+        """Whether the two surely come to the same outcome, by like rules, for every call of the capability."""
+        mine, theirs = self.plan(capability) or (), other.plan(capability) or ()
+        return (
+            [_likeness(step) for step in mine] == [_likeness(step) for step in theirs]
+            and (self.amount_keys, self.path_keys) == (other.amount_keys, other.path_keys)
+            and self.policy.risk_levels == other.policy.risk_levels
+        )
+
     def parts(self) -> Iterator[object]:
         """All that the policy has much of: while someone holds it, the policy itself is freed in an instant."""
         plans = list(self.plans.values())
@@ -126,6 +136,17 @@ class CompiledPolicy:
                 known.append(number)
             elif known != number:  # most capabilities have one rule: a list for each would cost more than the rules
                 self._exact[folded] = array("I", (known, number))
+
+
+def _likeness(step: Step) -> tuple[object, ...]:
+    """What a rule does, wherever it stands. As values alone, the conditions `1` and `true` would be the same."""
+    return step.sure, step.outcome, step.rule.conditions, repr(step.rule.conditions)
+
+
+@lru_cache(maxsize=256)
+def _folded(keys: tuple[str, ...]) -> frozenset[str]:
+    """The keys in lower case; one set for all policies of the same keys: facts are read once for each set."""
+    return frozenset([key.lower() for key in keys])
 
 
 def compile_policy(policy: Policy) -> CompiledPolicy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from onpurpose.core.arguments import both
 from onpurpose.core.call import MAX_NAME, Call, Identity
@@ -86,7 +86,7 @@ def judge(rules: Rules, call: Call, facts: Facts, at: int) -> Verdict:
     if asked is not None and asked.declared.if_live:
         shadows = _purposes_in_shadow(asked, _strictest(each), decision.outcome, rules)
     if rules.candidates:
-        shadows += tuple(_candidates(rules, each, opinion.outcome, decision.outcome, call, facts))
+        shadows += _candidates(rules, each, opinion.outcome, decision.outcome, call, facts)
     return _verdict(decision, opinion, asked, shadows)
 
 
@@ -99,7 +99,7 @@ def judge_set(rules: Rules, promoted: frozenset[PolicyRef], call: Call, facts: F
         return Verdict(decision=denial(Code.MALFORMED_CALL, _NO_CAPABILITY))
     policies = rules.policies
     for ref, replaced, candidate in rules.candidates:
-        if ref in promoted and _qualifies(replaced, rules.policies):
+        if ref in promoted and rules.lets_judge(replaced):
             policies = (*(policy for policy in policies or () if policy is not replaced), candidate)
     each = _judge_each(policies, call, facts)
     asked = _ask(rules, call, at)
@@ -254,26 +254,36 @@ def _in_shadow(  # noqa: PLR0913, PLR0917  all that the verdict is made of
 
 def _candidates(  # noqa: PLR0913, PLR0917  all that the verdicts are made of
     rules: Rules, each: list[Decision] | None, purposed: Outcome | None, actual: Outcome, call: Call, facts: Facts
-) -> Iterator[ShadowVerdict]:
+) -> tuple[ShadowVerdict, ...]:
     """What each candidate would change in place of its live revision, or beside the others."""
-    for ref, replaced, candidate in rules.candidates:
-        if not _qualifies(replaced, rules.policies):
-            continue
-        alone = _judge(candidate, call, facts)
+    known, decisions = rules.verdicts, each or []
+    verdicts: list[ShadowVerdict] = []
+    for number, candidate, like, beside in rules.parts.get(call.capability) or rules.part(call.capability):
+        alone = decisions[like] if candidate is None else _judge(candidate, call, facts)
         ruled = alone.outcome
-        for policy, decision in zip(rules.policies or (), each or (), strict=False):
-            if policy is not replaced and decision.outcome > ruled:
-                ruled = decision.outcome
-        would = _meet(ruled, purposed, rules)
-        matched, blocked = _has_matched(alone), actual.permits and not would.permits
-        yield ShadowVerdict(
-            policy=ref, matched=matched, would=would, newly_blocked=blocked, unmatched=blocked and matched is False
-        )
+        for other in beside:
+            ruled = max(ruled, decisions[other].outcome)
+        key = (number, alone, ruled, purposed, actual)
+        verdicts.append(known.get(key) or _if_live(rules, number, alone, ruled, purposed, actual))
+    return tuple(verdicts)
 
 
-def _qualifies(replaced: CompiledPolicy | None, policies: tuple[CompiledPolicy, ...] | None) -> bool:
-    """Whether a candidate would have a say: it replaces none, or one that does."""
-    return replaced is None or (policies is not None and replaced in policies)
+def _if_live(  # noqa: PLR0913, PLR0917  all that the verdict is made of
+    rules: Rules, number: int, alone: Decision, ruled: Outcome, purposed: Outcome | None, actual: Outcome
+) -> ShadowVerdict:
+    """The verdict, remembered where the candidate's own decision was made beforehand and so is met again."""
+    would = _meet(ruled, purposed, rules)
+    matched, blocked = _has_matched(alone), actual.permits and not would.permits
+    verdict = ShadowVerdict(
+        policy=rules.candidates[number][0],
+        matched=matched,
+        would=would,
+        newly_blocked=blocked,
+        unmatched=blocked and matched is False,
+    )
+    if alone.settled and not any(reason.code is Code.RISK for reason in alone.reasons):
+        remember(rules.verdicts, (number, alone, ruled, purposed, actual), verdict)
+    return verdict
 
 
 def _has_matched(decision: Decision) -> Answer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
+import msgspec
 from msgspec import Struct
 
 from onpurpose.core.call import Call
@@ -36,13 +37,27 @@ class Candidate(NamedTuple):
     policy: CompiledPolicy
 
 
+class Part(NamedTuple):
+    """What to ask for candidate `number`, for calls of one capability.
+
+    `candidate` itself; or, where that is `None`, what the live policy at place `like` has answered, which
+    judges such calls alike. `beside` are the places of the live policies that stay beside it.
+    """
+
+    number: int
+    candidate: CompiledPolicy | None
+    like: int
+    beside: tuple[int, ...]
+
+
 class Rules(Struct, frozen=True, eq=False, kw_only=True):
     """All that judges one call.
 
     `policies` are the capability policies chosen for it, `None` where the workspace has none, so that
     their layer has no opinion. `purposes` is `None` where nothing is known of purposes: a declared one
     then passes by. `unmatched` is the outcome where no layer has an opinion: `DENY`, or `ALLOW` while
-    the workspace observes; anything else counts as `DENY`.
+    the workspace observes; anything else counts as `DENY`. Remembered are, of candidates, what to ask for
+    them by capability (`parts`), and the `verdicts` that followed.
     """
 
     policies: tuple[CompiledPolicy, ...] | None
@@ -50,6 +65,23 @@ class Rules(Struct, frozen=True, eq=False, kw_only=True):
     purposes: PurposeBook | None = None
     purpose_required: bool = False
     unmatched: Outcome = Outcome.DENY
+    parts: dict[Hashable, tuple[Part, ...]] = msgspec.field(default_factory=dict)
+    verdicts: dict[Hashable, ShadowVerdict] = msgspec.field(default_factory=dict)
+
+    def part(self, capability: str) -> tuple[Part, ...]:
+        """What to ask for the candidates that have a say, for a well-formed capability; remembered in `parts`."""
+        policies, parts = self.policies or (), []
+        for number, (_, replaced, candidate) in enumerate(self.candidates):
+            if self.lets_judge(replaced):
+                like = -1 if replaced is None else policies.index(replaced)
+                alike = replaced is not None and candidate.judges_like(replaced, capability)
+                beside = tuple([other for other in range(len(policies)) if other != like])
+                parts.append(Part(number, None if alike else candidate, like, beside))
+        return remember(self.parts, capability, tuple(parts))
+
+    def lets_judge(self, replaced: CompiledPolicy | None) -> bool:
+        """Whether a candidate would have a say: it replaces none, or one that does."""
+        return replaced is None or (self.policies is not None and replaced in self.policies)
 
 
 class Verdict(Struct, frozen=True, gc=False, kw_only=True):
