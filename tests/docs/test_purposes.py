@@ -9,6 +9,7 @@ from msgspec.structs import fields
 
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.purpose import IntentClass, Match, Purpose, PurposePolicy, Settings, Status
+from onpurpose.core.routing import Route
 from onpurpose.lang import purposes
 from onpurpose.lang.hours import DAILY, DAYS
 from onpurpose.lang.purposes import MATCH_KEYS, PURPOSE_KEYS, PURPOSE_POLICY_KEYS
@@ -43,9 +44,15 @@ def test_every_key_is_named_in_its_order(title: str, keys: tuple[str, ...]) -> N
 )
 def test_every_default_is_that_of_the_code(title: str, of_what: type) -> None:
     rows = told(title, "default")
-    left = {"id", "policy_id", "purpose_id", "match", "decision", "span"}
+    left = {"id", "policy_id", "purpose_id", "match", "decision", "span", "route", "notify"}
     wanted = {one.name: written(one.default) for one in fields(of_what) if one.name not in left}
     assert {key: WORDED.get(rows[key], rows[key].strip("`")) for key in wanted} == wanted
+
+
+def test_the_defaults_of_who_is_asked_are_those_of_the_code() -> None:
+    rows = told(A_POLICY, "default")
+    assert rows["step_up"].strip("`") == written(Route().step_up)
+    assert rows["approval_timeout_seconds"] == str(Route().timeout_seconds)
 
 
 def written(default: object) -> object:

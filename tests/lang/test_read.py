@@ -301,9 +301,9 @@ def test_the_pure_parser_reads_the_same(monkeypatch):
 def test_the_keys_are_those_of_the_contract():
     assert set(POLICY_KEYS) == {
         "deny", "block", "require_approval", "warn", "allow",
-        "risk_levels", "amount_keys", "path_keys", "approval_timeout_seconds",
+        "risk_levels", "amount_keys", "path_keys", "approval_timeout_seconds", "approvers", "step_up",
     }  # fmt: skip
-    assert set(RULE_KEYS) == {"capability", "args", *CONDITIONS}
+    assert set(RULE_KEYS) == {"capability", "args", "approvers", "step_up", *CONDITIONS}
     assert len(CONDITIONS) == 13
     assert set(TESTS) == {
         "equals", "in", "prefix", "suffix", "matches", "contains", "gt", "gte", "lt", "lte",

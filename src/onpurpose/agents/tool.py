@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from onpurpose.agents.guard import Judge, ask, ask_async, enforce, make_call
+from onpurpose.agents.guard import Judge, Wait, ask, enforce, make_call, permit, permit_async
 from onpurpose.core.call import Call
 from onpurpose.core.result import Result
 from onpurpose.core.values import OPAQUE
@@ -31,28 +31,32 @@ class SafeTool(Generic[R]):
         self._policy_path = policy_path
         self._fixed = fixed
 
-    def run(self, action: object, policy_context: Mapping[str, object] | None = None, **fields: Any) -> R:
+    def run(
+        self, action: object, policy_context: Mapping[str, object] | None = None, *, wait: Wait = False, **fields: Any
+    ) -> R:
         """What the tool returns for the action. Raises `ActionDenied` or `ApprovalRequired` without running it.
 
         What is judged is what runs: a copy of the action, which nobody else can change meanwhile.
-        `policy_context` is laid over the tool's own; `fields` replace the tool's other fields.
+        `policy_context` is laid over the tool's own; `fields` replace the tool's other fields. With `wait`
+        people who must agree are waited for, so many seconds or (`True`) until the approval expires. A
+        grant that is there already for exactly this action is used, without waiting.
         """
         action = _own(action)
-        enforce(self._ask(action, policy_context, fields))
+        enforce(permit(self._judge, self._call(action, policy_context, fields), self._policy_path, wait))
         return self._function(action)
 
-    async def run_async(self, action: object, policy_context: Mapping[str, object] | None = None, **fields: Any) -> Any:
+    async def run_async(
+        self, action: object, policy_context: Mapping[str, object] | None = None, *, wait: Wait = False, **fields: Any
+    ) -> Any:
         """The same for a coroutine function, without holding up the event loop."""
         action = _own(action)
-        enforce(await ask_async(self._judge, self._call(action, policy_context, fields), self._policy_path))
+        call = self._call(action, policy_context, fields)
+        enforce(await permit_async(self._judge, call, self._policy_path, wait))
         outcome: Any = self._function(action)
         return await outcome
 
     def check(self, action: object, policy_context: Mapping[str, object] | None = None, **fields: Any) -> Result:
         """What the gate says of the action, recorded, without running anything."""
-        return self._ask(action, policy_context, fields)
-
-    def _ask(self, action: object, policy_context: Mapping[str, object] | None, fields: dict[str, Any]) -> Result:
         return ask(self._judge, self._call(action, policy_context, fields), self._policy_path)
 
     def _call(self, action: object, policy_context: Mapping[str, object] | None, fields: dict[str, Any]) -> Call:

@@ -11,6 +11,7 @@ from onpurpose.core.outcome import Outcome
 from onpurpose.core.purpose import Purpose
 from onpurpose.core.record import Receipt
 from onpurpose.core.span import printable
+from onpurpose.core.ticket import Ticket
 
 
 class Result(Struct, eq=False):
@@ -21,7 +22,8 @@ class Result(Struct, eq=False):
     the call could not be read, or nothing is recorded). `purpose` is the active purpose that the call
     declares, `ttl_seconds` how long a token of it may live (0 where no live policy of it matched),
     `shadows` what policies in shadow would have done, `intent` the classifier's view. `token` is
-    the intent token that a service gave, and `expires_at` (microseconds UTC) when that expires.
+    the intent token that a service gave, and `expires_at` (microseconds UTC) when that expires. `approval`
+    is what came of asking people, where the outcome asks them: `approval.wait()` and then `resume`.
     """
 
     call: Call
@@ -35,6 +37,7 @@ class Result(Struct, eq=False):
     intent: Intent | None = None
     token: str | None = None
     expires_at: int | None = None
+    approval: Ticket | None = None
 
     @property
     def outcome(self) -> Outcome:

@@ -20,6 +20,7 @@ from onpurpose.lang.nodes import Mapping as MappingNode
 from onpurpose.lang.nodes import Node, Sequence, compose_all, nothing
 from onpurpose.lang.read import drained
 from onpurpose.lang.report import Place, Report, shortened
+from onpurpose.lang.routing import ASKING_KEYS, ASKING_READERS, asking_route, tell_needless, write_asking
 from onpurpose.lang.write import name as plain
 from onpurpose.lang.write import quoted
 
@@ -74,6 +75,9 @@ def _document(root: Node, report: Report) -> Purpose | PurposePolicy | None:
         return None
     fields = shapes.fields(root, report, kind.form)
     found = {name: kind.readers[name](node, report, name) for name, node in fields.items()}
+    if kind is _POLICY and _asks_nobody(found):
+        for name in ASKING_KEYS & fields.keys():
+            tell_needless(fields[name], report, name, "this policy")
     if None in found.values() or not found.keys() >= {*kind.form.required}:
         return None
     return kind.make(found, report.span(root))
@@ -215,7 +219,15 @@ def _purpose(found: dict[str, Any], span: Span) -> Purpose:
 
 
 def _policy(found: dict[str, Any], span: Span) -> PurposePolicy:
-    return PurposePolicy(**{"policy_id": found["purpose_id"], **found}, span=span)
+    asking = {name: found.pop(name) for name in ASKING_KEYS & found.keys()}
+    route = asking_route(asking)
+    return PurposePolicy(**{"policy_id": found["purpose_id"], **found}, route=route, span=span)
+
+
+def _asks_nobody(found: Mapping[str, Any]) -> bool:
+    """Whether a policy that was read asks no person, whatever it is asked."""
+    decision = found.get("decision")
+    return decision is Outcome.DENY or (decision is Outcome.ALLOW and found.get("approval_required") is not True)
 
 
 _PURPOSE_FIELDS: dict[str, FieldReader] = {
@@ -236,6 +248,7 @@ _POLICY_FIELDS: dict[str, FieldReader] = {
     "approval_required": shapes.truth,
     "token_ttl_minutes": _whole_number(MAX_TTL_MINUTES),
     "shadow_mode": shapes.truth,
+    **ASKING_READERS,
 }
 PURPOSE_KEYS = tuple(_PURPOSE_FIELDS)
 """Every key of a purpose."""
@@ -288,6 +301,7 @@ def write_purpose_policy(policy: PurposePolicy) -> str:
         f"token_ttl_minutes: {policy.token_ttl_minutes}",
         f"approval_required: {flow(policy.approval_required)}",
         f"shadow_mode: {flow(policy.shadow_mode)}",
+        *([] if policy.route is None else write_asking(policy.route)),
     ]
     return "\n".join([*lines, ""])
 

@@ -27,18 +27,16 @@ from onpurpose.lang.conditions import CONDITIONS, capability
 from onpurpose.lang.decoding import MAX_BYTES
 from onpurpose.lang.nodes import Mapping, Node, Scalar, Sequence, compose, nothing
 from onpurpose.lang.report import Place, Report, nearest, shortened
-
-MAX_APPROVAL_TIMEOUT = 30 * 24 * 3600
-"""The longest that an approval may stay open, in seconds."""
+from onpurpose.lang.routing import ASKING_READERS, ROUTE_KEYS, ROUTE_READERS, route_of, tell_needless
 
 _STEP, _DROPPED = 16, 1024
 """Rules that are read, and that are let go of, between two yields: about 0.15 ms."""
 
-_SETTINGS = ("risk_levels", "amount_keys", "path_keys", "approval_timeout_seconds")
+_SETTINGS = ("risk_levels", "amount_keys", "path_keys", *ASKING_READERS)
 POLICY_KEYS = (*(str(outcome) for outcome in SECTIONS), "block", *_SETTINGS)
 """Every key of a policy; `block` is another word for `deny`."""
 
-RULE_KEYS = ("capability", *CONDITIONS, "args")
+RULE_KEYS = ("capability", *CONDITIONS, "args", *ROUTE_KEYS)
 """Every key of a rule."""
 
 T = TypeVar("T")
@@ -123,6 +121,7 @@ class _Reader:
             amount_keys=self._settings.get("amount_keys", AMOUNT_KEYS),
             path_keys=self._settings.get("path_keys", PATH_KEYS),
             approval_timeout_seconds=self._settings.get("approval_timeout_seconds", APPROVAL_TIMEOUT_SECONDS),
+            route=route_of(self._settings),
         )
 
     def policy(self, root: Node | None) -> Generator[None, None, None]:
@@ -167,6 +166,7 @@ class _Reader:
         named: str | None = None
         missing = True
         conditions: list[Condition] = []
+        asked: dict[str, Any] = {}
         for key, value in node.pairs():
             name = str(key.value)
             if name == "capability":
@@ -178,6 +178,10 @@ class _Reader:
                     conditions.append(condition)
             elif name == "args":
                 conditions += arguments(value, report) or ()
+            elif name in ROUTE_READERS:
+                asked[name] = ROUTE_READERS[name](value, report, name)
+                if outcome is not Outcome.REQUIRE_APPROVAL:
+                    tell_needless(key, report, name, f"a rule in `{outcome}`")
             else:
                 shapes.unknown_key(key, report, "rule", RULE_KEYS)
                 missing = missing and nearest(name, RULE_KEYS) != "capability"
@@ -185,7 +189,13 @@ class _Reader:
             report.on(node, "missing-capability", "a rule must name a `capability`", "add `capability: ...`")
         if named is None:
             return None
-        return Rule(outcome=outcome, capability=named, conditions=tuple(conditions), span=report.span(node))
+        return Rule(
+            outcome=outcome,
+            capability=named,
+            conditions=tuple(conditions),
+            span=report.span(node),
+            route=route_of(asked),
+        )
 
 
 def _rule_cure(node: Node) -> str:
@@ -233,13 +243,9 @@ def _key_names(node: Node, report: Report, name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _timeout(node: Node, report: Report, name: str) -> int | None:
-    return shapes.whole_number(node, report, name, 1, MAX_APPROVAL_TIMEOUT)
-
-
 _READ_SETTING: dict[str, Any] = {
     "risk_levels": _risk_levels,
     "amount_keys": _key_names,
     "path_keys": _key_names,
-    "approval_timeout_seconds": _timeout,
+    **ASKING_READERS,
 }
