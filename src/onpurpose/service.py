@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onpurpose.adapters.clock import Ids, SystemClock
+from onpurpose.adapters.elements import quick_elements
 from onpurpose.adapters.files import FileSource
 from onpurpose.adapters.signing import KeyFile, SecretKey, verify_signature
 from onpurpose.adapters.sql.access import SqlAccess
@@ -238,7 +239,7 @@ class Service:
         documents, access = SqlDocuments(store), SqlAccess(store)
         self._closing.callback(documents.close)
         self._access, self._idempotency = access, SqlIdempotency(store)
-        self.workspaces = Workspaces(documents)
+        self.workspaces = Workspaces(documents, readers=quick_elements)
         self.authority = Authority()
         self.control: Control = control(
             documents, documents, access, SqlRollups(self.feed.engine), self.ledger,

@@ -87,7 +87,7 @@ def test_a_call_of_another_capability_or_without_a_purpose_is_left_as_it_is() ->
         Call("bot", "crm.read", {"query": "SELECT ssn FROM users"}, purpose_id="lookup", elements=("a.b",)),
         Call("bot", "crm.query", {"query": "SELECT ssn FROM users"}),
     ):
-        assert touching.tell(call) == (call, {})
+        assert touching.tell(call) == (call, None)
 
 
 def test_without_a_reader_nothing_can_be_told() -> None:

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from onpurpose.adapters.clock import Ids, SystemClock
+from onpurpose.adapters.elements import quick_elements
 from onpurpose.adapters.files import FileSource
 from onpurpose.adapters.memory import MemoryLedger
 from onpurpose.adapters.memory_store import MemoryAccess, MemoryDocuments
@@ -40,7 +41,7 @@ class Bench:
         self.access = MemoryAccess(self.documents)
         self.access.put(Workspace(id="acme", name="Acme", created_at=0), notes=())
         self.now = 100.0
-        self.workspaces = Workspaces(self.documents, elapsed=lambda: self.now)
+        self.workspaces = Workspaces(self.documents, readers=quick_elements, elapsed=lambda: self.now)
         self.ledger = MemoryLedger()
         self.gate = Gate(
             Policies(FileSource), self.ledger, clock=SystemClock(), new_id=Ids().new, masking=Masking(), **parts
@@ -143,6 +144,47 @@ def test_the_settings_of_a_workspace_count(bench: Bench) -> None:
     assert bench.ask().outcome is Outcome.ALLOW
     bench.put(Kind.SETTINGS, "settings", "purpose_required: true\n")
     assert bench.ask().reasons[0].code == "purpose_required"
+
+
+SQL = """
+sql:
+  - {capability: shell.execute, path: command, dialect: postgres, schema: {users: [id, name, ssn]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "given", "touched", "permitted"),
+    [
+        ("SELECT name FROM users", None, ["users.name"], True),
+        ("SELECT name FROM users", ("users.name",), ["users.name"], True),
+        ("SELECT ssn FROM users", None, ["users.ssn"], False),
+        ("SELECT ssn FROM users", ("users.name",), ["users.name", "users.ssn"], False),
+        ("SELECT name FROM users", ("users.ssn",), ["users.ssn", "users.name"], False),
+        ("SELECT * FROM elsewhere", ("users.name",), None, False),
+        ("", (), None, False),
+    ],
+)
+def test_what_sql_touches_must_lie_within_the_purpose_beside_what_the_application_says(
+    bench: Bench, statement: str, given: tuple[str, ...] | None, touched: list[str] | None, permitted: bool
+) -> None:
+    bench.put(Kind.POLICY, "shell", SHELL)
+    bench.put(Kind.PURPOSE, "lookup", LOOKUP)
+    bench.put(Kind.PURPOSE_POLICY, "lookup", POLICY)
+    bench.put(Kind.SETTINGS, "settings", SQL)
+    result = bench.ask(statement, identity=ANN, purpose_id="lookup", elements=given)
+    assert result.allowed is permitted
+    assert (permitted, result.reasons[0].code) in {(False, "element_outside_purpose"), (True, "rule_matched")}
+    assert bench.last().get("elements") == touched
+    assert result.call.elements == (None if touched is None else tuple(touched))
+    assert bench.last().get("elements_given") == (None if given is None else list(given))
+    assert ("elements_untold" in bench.last()) is (touched is None)
+
+
+def test_settings_that_did_not_change_are_not_read_again(bench: Bench) -> None:
+    bench.put(Kind.SETTINGS, "settings", SQL)
+    before = bench.workspaces["acme"].touching
+    bench.put(Kind.POLICY, "shell", SHELL)
+    assert bench.workspaces["acme"].touching is before
 
 
 def test_what_can_no_longer_be_read_denies_everything(bench: Bench) -> None:

@@ -23,7 +23,6 @@ MAX_TEXTS = 4
 
 _WHY = 200
 _REMEMBERED, _SHORT = 1024, 4096  # texts that are not read again, of so many characters at most
-_NOTHING: Mapping[str, object] = {}
 
 
 class Touching:
@@ -33,8 +32,8 @@ class Touching:
         self._statements = tuple(_Statements(source, make) for source in sources)
         self._of = lru_cache(maxsize=_REMEMBERED)(self._find)
 
-    def tell(self, call: Call) -> tuple[Call, Mapping[str, object]]:
-        """The call with all that it touches, and what its record says of that beside.
+    def tell(self, call: Call) -> tuple[Call, dict[str, object] | None]:
+        """The call with all that it touches, and what its record says of that beside, if anything.
 
         Where a source speaks of the capability, or may, what its SQL touches is added to what the application
         gave; if that cannot be told, nothing the call touches can. The call's payload has passed `Facts`. A
@@ -42,7 +41,7 @@ class Touching:
         """
         statements = self._of(call.capability) if self._statements and call.purpose_id is not None else ()
         if not statements:
-            return call, _NOTHING
+            return call, None
         given, found = call.elements, set[str]()
         for one in statements:
             touched = one.touched(call.payload)
@@ -83,7 +82,7 @@ class _Statements:
         return Touched(elements=tuple(sorted(found)))
 
 
-def _noted(given: tuple[str, ...] | None, why: str = "") -> Mapping[str, object]:
+def _noted(given: tuple[str, ...] | None, why: str = "") -> dict[str, object]:
     """What a record says beside the elements: those that the application gave, and why they cannot be told."""
     noted: dict[str, object] = {}
     if given is not None:

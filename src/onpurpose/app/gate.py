@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import TimeoutError as Late
+from typing import Protocol
 
 import orjson
 from msgspec import Struct
@@ -15,6 +16,7 @@ from msgspec import Struct
 from onpurpose.app.masking import Masking
 from onpurpose.app.policies import NOTHING, Policies, State
 from onpurpose.app.workspace import InForce
+from onpurpose.core.access import ApiKey
 from onpurpose.core.call import Call, Identity
 from onpurpose.core.canonical import digest
 from onpurpose.core.decide import decide_on, judge, read_facts
@@ -33,6 +35,24 @@ log = logging.getLogger("onpurpose")
 
 PATIENCE_SECONDS = 10.0
 """How long a call waits for its record to become durable before it is denied."""
+
+
+LOCAL = "local"
+"""The workspace of a gate that has none."""
+
+
+class Asking(Protocol):
+    """Asks people where a decision says so, and uses what they granted. Neither method raises."""
+
+    def use(
+        self, approval_id: str, workspace: str, call: Call, decision: Decision, decision_id: str
+    ) -> tuple[Decision, Mapping[str, object]]:
+        """Use the grant of an approval for a call that needs one: the decision that comes of it, and its record's say."""
+        ...
+
+    def ask(self, result: Result, workspace: str, key: ApiKey | None) -> Result:
+        """Open an approval for what was decided and recorded, or find the one that is open: the result with it."""
+        ...
 
 
 class Pending(Struct, eq=False):
@@ -95,8 +115,10 @@ class Gate:
         masking: Masking,
         patience: float = PATIENCE_SECONDS,
         classifier: Classifier | None = None,
+        asking: Asking | None = None,
     ) -> None:
         self._policies = policies
+        self._asking = asking
         self._classifier = classifier
         self._ledger = ledger
         self._clock = clock
@@ -129,10 +151,14 @@ class Gate:
             agent_id, capability, payload, policy_context, task_context, risk_category, identity, purpose_id,
             data_source_id, elements,
         )  # fmt: skip
-        return self.begin(call, policy_path).finish(self.patience)
+        result = self.begin(call, policy_path).finish(self.patience)
+        return self.follow(result) if result.outcome is Outcome.REQUIRE_APPROVAL else result
 
-    def begin(self, call: Call, policy_path: object = None) -> Pending:
-        """Decide the call and hand its record to the log, without waiting for it."""
+    def begin(self, call: Call, policy_path: object = None, approval_id: str | None = None) -> Pending:
+        """Decide the call and hand its record to the log, without waiting for it.
+
+        With `approval_id` the grant of that approval is used, if the call still needs one.
+        """
         facts: Facts | None = None
         states: tuple[State, ...] = ()
         try:
@@ -147,10 +173,20 @@ class Gate:
             decision = denial(Code.MALFORMED_CALL, str(malformed))
         except Exception:
             decision = self._failed("a call could not be judged")
-        return self._record(call, facts, decision, states)
+        if approval_id is None or decision.outcome is not Outcome.REQUIRE_APPROVAL:
+            return self._record(call, facts, decision, states)
+        decision_id, decision, told = self._use(approval_id, LOCAL, call, decision)
+        return self._record(call, facts, decision, states, {"approval": told}, decision_id)
 
-    def begin_in(
-        self, held: InForce, call: Call, policy: str | None = None, *, key: str | None = None, stale: float = 0.0
+    def begin_in(  # noqa: PLR0913  what is said of a call, and of who asks
+        self,
+        held: InForce,
+        call: Call,
+        policy: str | None = None,
+        *,
+        key: str | None = None,
+        stale: float = 0.0,
+        approval_id: str | None = None,
     ) -> Pending:
         """`begin`, by what is in force in a workspace; `policy` names the capability policy for this call alone.
 
@@ -160,12 +196,14 @@ class Gate:
         facts: Facts | None = None
         verdict: Verdict | None = None
         states: tuple[State, ...] = ()
+        noted: dict[str, object] | None = None
         at = self._clock.now()
         try:
             states, rules = held.select(policy, call.agent_id, call.policy_context)
             facts = read_facts(call)
             decision = held.refusal or next((state.refusal for state in states if state.refusal is not None), None)
             if decision is None:
+                call, noted = held.touching.tell(call)
                 verdict = judge(rules, call, facts, at)
                 decision = verdict.decision
         except Malformed as malformed:
@@ -181,11 +219,33 @@ class Gate:
             policy=policy,
             stale_seconds=stale or None,
         )
-        pending = self._record(call, facts, decision, states, also)
+        if noted:
+            also.update(noted)
+        decision_id: str | None = None
+        if approval_id is not None and decision.outcome is Outcome.REQUIRE_APPROVAL:
+            decision_id, decision, also["approval"] = self._use(approval_id, held.workspace, call, decision)
+        pending = self._record(call, facts, decision, states, also, decision_id)
         pending.workspace = held.workspace
         if pending.decision is decision:
             pending.verdict, pending.intent = verdict, intent
         return pending
+
+    def follow(self, result: Result, workspace: str = LOCAL, key: ApiKey | None = None) -> Result:
+        """What follows a decision once its record is durable: where people are to be asked, they are. Never raises.
+
+        The result, and with it the approval that is open now; without one where none can be kept.
+        """
+        if self._asking is None or result.outcome is not Outcome.REQUIRE_APPROVAL:
+            return result
+        return self._asking.ask(result, workspace, key)
+
+    def _use(
+        self, approval_id: str, workspace: str, call: Call, decision: Decision
+    ) -> tuple[str, Decision, Mapping[str, object]]:
+        decision_id = self._new_id(self._clock.now())
+        if self._asking is None:
+            return decision_id, denial(Code.APPROVAL_UNAVAILABLE, "this gate keeps no approvals"), {"id": approval_id}
+        return decision_id, *self._asking.use(approval_id, workspace, call, decision, decision_id)
 
     def _intent_of(self, call: Call, facts: Facts | None) -> Intent | None:
         if self._classifier is None or facts is None:
@@ -203,9 +263,11 @@ class Gate:
         decision: Decision,
         states: tuple[State, ...],
         also: Mapping[str, object] | None = None,
+        decision_id: str | None = None,
     ) -> Pending:
         at = self._clock.now()
-        decision_id = self._new_id(at)
+        if decision_id is None:
+            decision_id = self._new_id(at)
         if self._ledger is None:
             return Pending(self, call, decision, decision_id, None, None)
         policies = states[0].alone if len(states) == 1 else _written(states)

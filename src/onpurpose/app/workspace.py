@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeAlias, TypeVar
 
+from onpurpose.app.elements import MakeReader, Touching
 from onpurpose.app.policies import NOTHING, Choice, Chosen, Fixed, State, states_for
 from onpurpose.core.compile import CompiledPolicy
 from onpurpose.core.decision import Code, Decision, PolicyRef, denial
@@ -63,29 +64,32 @@ class Compiled:
 class InForce:
     """What is in force in one workspace at one version of it. Never changed once made, but for what it remembers."""
 
-    def __init__(self, contents: Contents, compiled: Compiled) -> None:
+    def __init__(self, contents: Contents, compiled: Compiled, readers: MakeReader | None = None) -> None:
         self.workspace = contents.workspace
         self.version = contents.version
         self.refusal: Decision | None = None
+        self.touching = Touching((), None)
         self._by_name: dict[str, State] = {}
         self._choices: tuple[Choice, ...] | None = None
         self._candidates: tuple[Candidate, ...] = ()
         self._base = Rules(policies=None)
         self._rules: dict[tuple[int, ...], Rules] = {}
         try:
-            self._take(contents, compiled)
+            self._take(contents, compiled, readers)
         except PolicyError as error:  # it could be read when it was saved: another version of the product saved it
             log.error("what is in force in workspace %s cannot be read:\n%s", self.workspace, error)
             self.refusal = denial(Code.POLICY_UNREADABLE, f"what is in force cannot be read: {_first_line(error)}")
 
-    def _take(self, contents: Contents, compiled: Compiled) -> None:
+    def _take(self, contents: Contents, compiled: Compiled, readers: MakeReader | None) -> None:
         for revision in _live(contents, Kind.POLICY):
             self._by_name[revision.name] = compiled.get(revision, _policy_state)
         index = next(_live(contents, Kind.INDEX), None)
         if index is not None:
             self._choices = tuple(self._chosen(index))
         settings = next(_live(contents, Kind.SETTINGS), None)
-        given = parse_settings(settings.text, "settings") if settings else Settings()
+        given = Settings()
+        if settings is not None:
+            given, self.touching = compiled.get(settings, lambda one: _settings(one, readers))
         self._candidates = tuple(self._candidates_of(contents, compiled))
         self._base = Rules(
             policies=None,
@@ -151,10 +155,20 @@ class InForce:
 
 
 class Workspaces:
-    """What is in force in every workspace, followed in the store. Thread-safe."""
+    """What is in force in every workspace, followed in the store. Thread-safe.
 
-    def __init__(self, documents: Documents, *, elapsed: Callable[[], float] = time.monotonic) -> None:
+    `readers` makes what reads SQL in calls; without it, what such calls touch cannot be told.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        *,
+        readers: MakeReader | None = None,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._documents = documents
+        self._readers = readers
         self._elapsed = elapsed
         self._held: dict[str, InForce] = {}
         self._compiled: dict[str, Compiled] = {}
@@ -193,7 +207,7 @@ class Workspaces:
 
     def _take_up(self, name: str) -> None:
         compiled = self._compiled.setdefault(name, Compiled())
-        held = InForce(self._documents.contents(name), compiled)
+        held = InForce(self._documents.contents(name), compiled, self._readers)
         compiled.settle()
         self._held = {**self._held, name: held}
 
@@ -209,6 +223,11 @@ class Workspaces:
             except Exception:  # what is in force stays, and the next look may mend it
                 log.exception("changes could not be taken up")
                 stopped.wait(POLL_SECONDS)
+
+
+def _settings(revision: Revision, readers: MakeReader | None) -> tuple[Settings, Touching]:
+    given = parse_settings(revision.text, "settings")
+    return given, Touching(given.sql, readers)
 
 
 def _policy_state(revision: Revision) -> State:
