@@ -26,7 +26,7 @@ from onpurpose.server.evaluate import Evaluate, send_problem
 from onpurpose.server.headers import secure
 from onpurpose.server.identity import STATE, authenticate, permit
 from onpurpose.server.limits import Limits
-from onpurpose.server.listening import place
+from onpurpose.server.listening import bind, place
 from onpurpose.server.metrics import CONTENT_TYPE, Metrics
 from onpurpose.server.problems import (
     ANSWERS,
@@ -71,6 +71,12 @@ SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter from the event loop, which waits for it at every turn.
 
 Python's own 5 ms would be added to a call's time for each thread that is at work beside it.
+"""
+
+ACCEPTS = 16
+"""How many connections are taken at a turn of the event loop, which takes one of each listening socket.
+
+With one, those that come when hundreds are busy wait for as many turns as there are others before them.
 """
 
 _HOT = frozenset({evaluate.PATH, evaluate.BATCH_PATH})
@@ -249,7 +255,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say where."""
-        await super().startup(sockets)
+        await super().startup([one.dup() for one in sockets for _ in range(ACCEPTS)] if sockets else None)
         if self.started and sockets:  # without sockets of ours, uvicorn says it
             scheme = "https" if self.config.is_ssl else "http"
             log.info("onpurpose listens on %s", ", ".join(f"{scheme}://{place(one)}" for one in sockets))
@@ -299,7 +305,7 @@ def run(app: App, sockets: list[socket.socket] | None = None, **settings: Any) -
     gc.collect()
     gc.freeze()  # going through all that was loaded would hold up every call for tens of milliseconds
     sys.setswitchinterval(SWITCH_SECONDS)
-    server.run(sockets)
+    server.run(sockets or bind(server.config.host, server.config.port))
 
 
 def _has_uvloop() -> bool:
