@@ -14,7 +14,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, func, insert, inspect, select, text
+from sqlalchemy import Connection, Index, func, insert, inspect, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -30,6 +30,13 @@ from onpurpose.core.revision import Change, ConflictError, Kind, StoreError
 from tests.postgres import PostgresServer, Server
 from tests.postgres import database as database_on
 
+KEY_OF_OLD = (
+    "INSERT INTO api_keys (workspace, id, name, prefix, hash, scopes, created_by, created_at)"
+    " VALUES ('acme', 'k', '', '', :hash, '[]', '', 1)"
+)
+USER_OF_OLD = (
+    """INSERT INTO users (workspace, id, name, email, "groups", created_at) VALUES ('acme', 'u', '', '', '["a"]', 1)"""
+)
 ACME = {"id": "acme", "name": "Acme", "created_at": 1, "version": 1}
 
 
@@ -95,17 +102,44 @@ def test_a_database_that_is_up_to_date_is_opened_without_what_makes_tables(store
 def test_every_version_is_brought_up_with_what_it_holds(store: Store, version: str) -> None:
     newest = schema(store)
     with store.writing() as connection:
-        for name in ("standings", "revisions", "api_keys", "users", "revocations", "workspaces", "outbox"):
-            connection.execute(text(f"DROP TABLE {name}"))
-        for name in ("signing_keys", "idempotency", VERSION_TABLE):
-            connection.execute(text(f"DROP TABLE {name}"))
+        tables.metadata.drop_all(connection)
+        connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
         upgrade(connection, version)
         connection.execute(text("INSERT INTO workspaces VALUES ('acme', 'Acme', 1, 1)"))
+        connection.execute(text(KEY_OF_OLD), {"hash": b"h" * 32})
+        connection.execute(text(USER_OF_OLD))
     migrate(store.engine)
     assert schema(store) == newest
     with store.reading() as connection:
         assert differences(connection) == []
     assert SqlDocuments(store).versions() == {"acme": 1}
+    assert [(key.id, key.hash, key.user) for key in SqlAccess(store).keys()] == [("k", b"h" * 32, None)]  # noqa: SIM118  no mapping
+    assert [(user.id, user.groups, user.slack) for user in SqlAccess(store).users("acme")] == [("u", ("a",), None)]
+
+
+def test_indexes_are_made_as_the_tables_say(store: Store) -> None:
+    for table in tables.metadata.tables.values():
+        wanted = {index.name: (bool(index.unique), str(partial(index, store))) for index in table.indexes}
+        found = inspect(store.engine).get_indexes(table.name)
+        made = {
+            one["name"]: (bool(one["unique"]), folded(one["dialect_options"].get(f"{dialect(store)}_where")))
+            for one in found
+            if "duplicates_constraint" not in one
+        }
+        assert made == wanted, table.name
+
+
+def dialect(store: Store) -> str:
+    return store.engine.dialect.name
+
+
+def partial(index: Index, store: Store) -> object:
+    return index.dialect_options[dialect(store)]["where"]
+
+
+def folded(condition: object) -> str:
+    """PostgreSQL writes a condition back with brackets and casts."""
+    return str(condition).replace("::text", "").strip("()")
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(store: Store, database: str) -> None:

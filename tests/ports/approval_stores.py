@@ -14,6 +14,10 @@ import pytest
 from msgspec.structs import replace
 
 from onpurpose.adapters.memory_approvals import MemoryApprovals
+from onpurpose.adapters.sql.approvals import SqlApprovals
+from onpurpose.adapters.sql.deliveries import SqlDeliveries
+from onpurpose.adapters.sql.documents import SqlDocuments
+from onpurpose.adapters.sql.engine import open_store
 from onpurpose.core.approval import Approval, open_approval
 from onpurpose.core.delivery import Channel, Delivery, Event
 from onpurpose.core.routing import Route, Stage
@@ -45,9 +49,25 @@ def in_memory() -> Iterator[Kept]:
     yield Kept(one, one, one, one)
 
 
-@pytest.fixture(params=["memory"])
+@contextlib.contextmanager
+def in_database(database: str) -> Iterator[Kept]:
+    with (
+        contextlib.closing(open_store(database)) as store,
+        contextlib.closing(open_store(database)) as second,
+        contextlib.closing(SqlDocuments(store)) as outbox,
+    ):
+        yield Kept(SqlApprovals(store), SqlDeliveries(store), outbox, SqlApprovals(second))
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
-    with in_memory() as found:
+    if request.param == "memory":
+        made = in_memory()
+    elif request.param == "sqlite":
+        made = in_database(str(tmp_path / "onpurpose.db"))
+    else:
+        made = in_database(request.getfixturevalue("postgres_store_url"))
+    with made as found:
         yield found
 
 

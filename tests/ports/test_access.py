@@ -59,7 +59,7 @@ def test_a_workspace_that_is_put_again_keeps_what_is_in_it(parts: Parts) -> None
         key(),
         key(scopes=frozenset()),
         key(scopes=frozenset(Scope), expires_at=9, last_used_at=8, revoked_at=7, per_minute=60),
-        key(created_at=2**62),
+        key(created_at=2**62, user="ann"),
     ],
 )
 def test_a_key_comes_back_as_it_was_put(parts: Parts, given: ApiKey) -> None:
@@ -67,7 +67,7 @@ def test_a_key_comes_back_as_it_was_put(parts: Parts, given: ApiKey) -> None:
     assert parts.access.keys() == [given]
 
 
-@pytest.mark.parametrize("given", [user(), user(groups=(), disabled_at=9), user(groups=('a,"b', ""))])
+@pytest.mark.parametrize("given", [user(), user(groups=(), disabled_at=9), user(groups=('a,"b', "")), user(slack="U1")])
 def test_a_user_comes_back_as_put(parts: Parts, given: User) -> None:
     put(parts, given)
     assert parts.access.users("acme") == [given]
@@ -75,10 +75,12 @@ def test_a_user_comes_back_as_put(parts: Parts, given: User) -> None:
 
 def test_what_has_the_same_id_is_replaced(parts: Parts) -> None:
     put(parts, key(), user(), key("k2"), user("u2"))
-    changed = key(scopes=frozenset({Scope.READ}), expires_at=5, hash=b"x" * 32)
-    put(parts, changed, user(name="Anne", disabled_at=4))
+    changed = key(scopes=frozenset({Scope.READ}), expires_at=5, hash=b"x" * 32, user="ann")
+    put(parts, changed, user(name="Anne", disabled_at=4, slack="U2"))
     assert parts.access.keys() == [changed, key("k2")]
-    assert parts.access.users("acme") == [user(name="Anne", disabled_at=4), user("u2")]
+    assert parts.access.users("acme") == [user(name="Anne", disabled_at=4, slack="U2"), user("u2")]
+    put(parts, key(), user())
+    assert (parts.access.keys()[0].user, parts.access.users("acme")[0].slack) == (None, None)
 
 
 def test_keys_of_all_workspaces_are_listed_and_users_of_one(parts: Parts) -> None:

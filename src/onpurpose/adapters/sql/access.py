@@ -105,6 +105,7 @@ def _key_row(key: ApiKey) -> dict[str, object]:
         "last_used_at": key.last_used_at,
         "revoked_at": key.revoked_at,
         "per_minute": key.per_minute,
+        "user": key.user,
     }
 
 
@@ -122,6 +123,7 @@ def _key(row: Row[Any]) -> ApiKey:
         last_used_at=row.last_used_at,
         revoked_at=row.revoked_at,
         per_minute=row.per_minute,
+        user=row.user,
     )
 
 
@@ -134,6 +136,7 @@ def _user_row(user: User) -> dict[str, object]:
         "groups": orjson.dumps(user.groups).decode(),
         "created_at": user.created_at,
         "disabled_at": user.disabled_at,
+        "slack": user.slack,
     }
 
 
@@ -146,4 +149,5 @@ def _user(row: Row[Any]) -> User:
         groups=tuple(orjson.loads(row.groups)),
         created_at=row.created_at,
         disabled_at=row.disabled_at,
+        slack=row.slack,
     )

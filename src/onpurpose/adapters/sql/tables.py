@@ -5,21 +5,28 @@ What belongs to a tenant has its workspace first in the primary key. Times are m
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
+
+# Ids sort by time where they are compared by the codes of their characters, as SQLite does.
+ID = Text().with_variant(Text(collation="C"), "postgresql")
 
 # SQLite's strict tables know no other integer, and it counts up (without using a number twice) in this one only.
 NUMBER = BigInteger().with_variant(Integer(), "sqlite")
@@ -90,6 +97,7 @@ api_keys = Table(
     Column("last_used_at", NUMBER),
     Column("revoked_at", NUMBER),
     Column("per_minute", NUMBER),
+    Column("user", Text),
     UniqueConstraint("id", name="api_keys_id"),
     UniqueConstraint("hash", name="api_keys_hash"),
     CheckConstraint("length(hash) = 32", name="api_keys_hash_length"),
@@ -107,6 +115,7 @@ users = Table(
     Column("groups", Text, nullable=False),
     Column("created_at", NUMBER, nullable=False),
     Column("disabled_at", NUMBER),
+    Column("slack", Text),
     sqlite_strict=True,
 )
 """`groups` is a list in JSON."""
@@ -154,3 +163,58 @@ idempotency = Table(
     sqlite_strict=True,
 )
 """What was answered to a call that named a key; no answer yet while it is being decided."""
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """Of a partial index, the rows that are in it."""
+    return {f"{dialect}_where": text(condition) for dialect in ("sqlite", "postgresql")}
+
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("workspace", Text, primary_key=True),
+    Column("id", ID, primary_key=True),
+    Column("version", NUMBER, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("agent_id", Text, nullable=False),
+    Column("capability", Text, nullable=False),
+    Column("opened_at", NUMBER, nullable=False),
+    Column("wake_at", NUMBER),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("id", name="approvals_id"),
+    Index("approvals_pending", "workspace", "digest", unique=True, **_where("state = 'pending'")),
+    Index("approvals_digest", "workspace", "digest", "id"),
+    Index("approvals_state", "workspace", "state", "id"),
+    Index("approvals_kind", "workspace", "agent_id", "capability", "id"),
+    Index("approvals_due", "wake_at", "id", **_where("wake_at IS NOT NULL")),
+    sqlite_strict=True,
+)
+"""`body` is the whole approval in MessagePack; the other columns repeat of it what is looked for."""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("n", NUMBER, primary_key=True, autoincrement=True),
+    Column("workspace", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("approval_id", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("created_at", NUMBER, nullable=False),
+    Column("due_at", NUMBER, nullable=False),
+    Column("attempts", NUMBER, nullable=False),
+    Column("progress", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    UniqueConstraint("workspace", "id", name="deliveries_id"),
+    Index("deliveries_approval", "workspace", "approval_id", "n"),
+    Index("deliveries_due", "channel", "due_at", **_where("progress = 'waiting'")),
+    Index("deliveries_line", "channel", "n", **_where("progress = 'waiting'")),
+    Index("deliveries_dead", "workspace", "n", **_where("progress = 'dead'")),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+"""`n` is their order: those of one approval are written one change after another."""
