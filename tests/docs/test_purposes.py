@@ -18,7 +18,7 @@ from tests.docs.pages import codes, column, page
 
 PAGE = page("docs/purposes.md")
 A_PURPOSE, A_POLICY, MATCH, SETTINGS = "A purpose", "A purpose policy", "`match`", "Settings of a workspace"
-WORDED = {"not said": None, "any": None, "empty": ""}
+WORDED = {"none": "()", "not said": None, "any": None, "empty": ""}
 
 
 def told(title: str, header: str) -> dict[str, str]:
