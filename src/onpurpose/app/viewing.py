@@ -1,0 +1,113 @@
+"""What a message is made of, put together when it leaves: the approval as it stands then, and for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import orjson
+from msgspec import Struct
+
+from onpurpose.app.digests import ASKING
+from onpurpose.app.links import Links
+from onpurpose.core.access import User
+from onpurpose.core.approval import Approval, NotEligibleError, State, as_of
+from onpurpose.core.delivery import Channel, Delivery, Progress, View
+from onpurpose.core.eligibility import seats
+from onpurpose.core.routing import Person
+from onpurpose.ports import Approvals, Clock, Deliveries
+
+People = Callable[[str], Sequence[User]]
+"""The users of a workspace, as the directory knows them now."""
+
+
+class Moot(Struct, frozen=True):
+    """A message that nobody needs any more, and why."""
+
+    why: str
+
+
+class Viewer:
+    """Makes the views of messages. Without `links` (no public URL) they lead nowhere. Raises `StoreError`."""
+
+    def __init__(
+        self, approvals: Approvals, deliveries: Deliveries, *, people: People, links: Links | None, clock: Clock
+    ) -> None:
+        self._approvals = approvals
+        self._deliveries = deliveries
+        self._people = people
+        self._links = links
+        self._clock = clock
+
+    def view(self, delivery: Delivery) -> View | Moot:
+        """What the message is made of now; `Moot` where it need not leave any more.
+
+        A mail stays as it was sent, so none is sent that asks who cannot decide any more, and none that
+        tells the outcome to who was never asked. What other channels show is brought up to date.
+        """
+        kept = self._approvals.get(delivery.workspace, delivery.approval_id)
+        if kept is None:
+            return Moot("there is no such approval any more")
+        now = self._clock.now()
+        approval = as_of(kept, now)
+        user = self._user(delivery)
+        sent = self._sent(delivery)
+        asked = user is not None and _may_decide(approval, user)
+        if delivery.channel is Channel.EMAIL:
+            if delivery.event in ASKING and not asked:
+                return Moot("there is nothing left for them to decide")
+            if delivery.event not in ASKING and not sent:
+                return Moot("they were never asked")
+        return View(
+            approval=approval,
+            context=_decoded(approval.context),
+            now=now,
+            address=user.email if user else "",
+            name=user.name if user else "",
+            link=self._link(delivery, approval, user) if asked else "",
+            page=self._links.page(approval) if self._links else "",
+            sent=sent,
+        )
+
+    def _link(self, delivery: Delivery, approval: Approval, user: User | None) -> str:
+        """Theirs alone, so that it goes by mail alone; the same when the message is sent again."""
+        if self._links is None or user is None or approval.step_up or delivery.channel is not Channel.EMAIL:
+            return ""
+        return self._links.url(approval, user.id, delivery.id)
+
+    def _user(self, delivery: Delivery) -> User | None:
+        """Who of the workspace it is for, unless they are disabled."""
+        if delivery.channel is Channel.WEBHOOK:
+            return None
+        by_mail = delivery.channel is Channel.EMAIL
+        for user in self._people(delivery.workspace):
+            if (user.id if by_mail else user.slack) == delivery.recipient and user.disabled_at is None:
+                return user
+        return None
+
+    def _sent(self, delivery: Delivery) -> tuple[Delivery, ...]:
+        """What has left about this approval to this recipient, oldest first."""
+        return tuple(
+            one
+            for one in self._deliveries.of(delivery.workspace, delivery.approval_id)
+            if (one.channel, one.recipient) == (delivery.channel, delivery.recipient)
+            and one.progress is Progress.SENT
+            and one.ref
+        )
+
+
+def _may_decide(approval: Approval, user: User) -> bool:
+    if approval.state is not State.PENDING:
+        return False
+    try:
+        seats(approval, Person(id=user.id, groups=frozenset(user.groups), email=user.email))
+    except NotEligibleError:
+        return False
+    return True
+
+
+def _decoded(context: bytes) -> dict[str, object]:
+    try:
+        read = orjson.loads(context)
+    except orjson.JSONDecodeError:
+        return {}
+    return read if isinstance(read, dict) else {}
