@@ -170,7 +170,7 @@ class Lane:
             else:
                 self._deal_safely(delivery, leased_until, gathered)
         for items in gathered.values():
-            if len(taken) < BATCH:  # else there may be more of them, for the next digest at once
+            if len(taken) < BATCH and not marked(items[0][0]):  # else there may be more, for the next digest
                 self._gathering.gathered(items[0][0])
             self._send_gathered(items, leased_until)
         return len(taken)
