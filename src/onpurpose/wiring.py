@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeAlias, TypeVar
 from onpurpose.adapters.clock import Beat, Ids, SystemClock
 from onpurpose.adapters.files import FileSource
 from onpurpose.agents import client
-from onpurpose.agents.guard import ask_async, guard
+from onpurpose.agents.guard import Wait, ask_async, guard, resume, resume_async
 from onpurpose.agents.tool import SafeTool
 from onpurpose.app import gate as road
 from onpurpose.app.masking import Masking
@@ -99,10 +99,26 @@ class Gate(road.Gate):
         *,
         agent_id: Any = DEFAULT_AGENT,
         policy_path: str | os.PathLike[str] | None = None,
+        wait: Wait = False,
         **fields: Any,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-        """A decorator for a plain or async function: its arguments by name are the payload. `fields` as in `tool`."""
-        return guard(self, capability, policy_path=policy_path, agent_id=agent_id, **fields)
+        """A decorator for a plain or async function: its arguments by name are the payload. `fields` as in `tool`.
+
+        With `wait` the caller waits for people who must agree, so many seconds or (`True`) until the approval expires.
+        """
+        return guard(self, capability, policy_path=policy_path, wait=wait, agent_id=agent_id, **fields)
+
+    def resume(self, approval_id: str, call: Call, *, policy_path: object = None) -> Result:
+        """Decide the call again, and use what people granted: it is allowed where exactly this call was, once.
+
+        It is judged by the policies of this moment, and a denial that came in between stands. Where no
+        grant can be used, the reasons say why; where the call is another one, people are asked anew.
+        """
+        return resume(self, approval_id, call, policy_path)
+
+    async def resume_async(self, approval_id: str, call: Call, *, policy_path: object = None) -> Result:
+        """`resume` for a coroutine."""
+        return await resume_async(self, approval_id, call, policy_path)
 
     async def evaluate_async(self, agent_id: str, capability: str, payload: object = None, **fields: Any) -> Result:
         """`evaluate` for a coroutine: the event loop runs on while the record becomes durable."""

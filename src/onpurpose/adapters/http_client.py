@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 from onpurpose.core.errors import OnPurposeError
 
@@ -63,6 +64,18 @@ class _Line:
             "proxy": proxy,
         }
 
+    @property
+    def _waiting_options(self) -> dict[str, Any]:
+        """Connections of their own for those who wait for people: questions are not kept back by them."""
+        return self._options | {"limits": httpx2.Limits(max_connections=None, max_keepalive_connections=8)}
+
+    def _approval(self, approval_id: str, seconds: float) -> httpx2.URL:
+        path = f"{self._url.path.removesuffix(PATH)}v1/approvals/{quote(approval_id, safe='')}"
+        return self._url.copy_with(path=path, params={"wait": f"{seconds:.3f}"})
+
+    def _held(self, seconds: float) -> httpx2.Timeout:
+        return httpx2.Timeout(seconds + self._seconds, connect=self._options["timeout"].connect)
+
     def __repr__(self) -> str:  # no key in a traceback
         return f"{type(self).__name__}({str(self._url)!r})"
 
@@ -78,6 +91,7 @@ class HttpLine(_Line):
 
     def _open(self) -> None:
         self._client = httpx2.Client(**self._options)
+        self._waiting = httpx2.Client(**self._waiting_options)
 
     def post(self, body: bytes, key: str | None) -> tuple[int, bytes]:
         """The status and body of the answer. Raises `OSError` where there is none, `TimeoutError` where it was late.
@@ -97,9 +111,21 @@ class HttpLine(_Line):
         except Exception as error:
             _raise(error)
 
+    def approval(self, approval_id: str, seconds: float) -> tuple[int, bytes]:
+        """How an approval stands, once it is decided or after so many seconds. Raises as `post`; never asked again."""
+        until = time.monotonic() + seconds + self._seconds
+        try:
+            with self._waiting.stream(
+                "GET", self._approval(approval_id, seconds), timeout=self._held(seconds)
+            ) as answer:
+                return answer.status_code, _joined(answer.iter_raw(), until)
+        except Exception as error:
+            _raise(error)
+
     def close(self) -> None:
         """Close every connection."""
         self._client.close()
+        self._waiting.close()
 
     def _post(self, body: bytes, key: str | None, until: float) -> tuple[int, bytes]:
         with self._client.stream("POST", self._url, content=body, headers=_named(key)) as answer:
@@ -140,12 +166,12 @@ class AsyncHttpLine(_Line):
 
     def __init__(self, url: str, key: str, **settings: Any) -> None:
         super().__init__(url, key, **settings)
-        self._client: httpx2.AsyncClient | None = None
+        self._clients: tuple[httpx2.AsyncClient, httpx2.AsyncClient] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def post(self, body: bytes, key: str | None) -> tuple[int, bytes]:
         """As `HttpLine.post`."""
-        client = self._opened()
+        client, _ = self._opened()
         try:
             async with asyncio.timeout(self._seconds):
                 try:
@@ -157,17 +183,30 @@ class AsyncHttpLine(_Line):
         except Exception as error:
             _raise(error)
 
+    async def approval(self, approval_id: str, seconds: float) -> tuple[int, bytes]:
+        """As `HttpLine.approval`."""
+        _, waiting = self._opened()
+        try:
+            async with asyncio.timeout(seconds + self._seconds):
+                url, held = self._approval(approval_id, seconds), self._held(seconds)
+                async with waiting.stream("GET", url, timeout=held) as answer:
+                    return answer.status_code, await _joined_async(answer.aiter_raw())
+        except Exception as error:
+            _raise(error)
+
     async def close(self) -> None:
         """Close every connection."""
-        client, self._client = self._client, None
-        if client is not None:
+        clients, self._clients = self._clients, None
+        for client in clients or ():
             await client.aclose()
 
-    def _opened(self) -> httpx2.AsyncClient:
+    def _opened(self) -> tuple[httpx2.AsyncClient, httpx2.AsyncClient]:
+        """Who asks, and who waits."""
         loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop:  # connections belong to the loop that made them
-            self._client, self._loop = httpx2.AsyncClient(**self._options), loop
-        return self._client
+        if self._clients is None or self._loop is not loop:  # connections belong to the loop that made them
+            self._clients = httpx2.AsyncClient(**self._options), httpx2.AsyncClient(**self._waiting_options)
+            self._loop = loop
+        return self._clients
 
 
 async def _post(client: httpx2.AsyncClient, url: httpx2.URL, body: bytes, key: str | None) -> tuple[int, bytes]:

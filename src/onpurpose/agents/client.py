@@ -16,12 +16,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
-from onpurpose.agents.guard import ask, ask_async, guard
+from onpurpose.agents.guard import ask, ask_async, guard, resume, resume_async
 from onpurpose.agents.tool import SafeTool
+from onpurpose.agents.waiting import AsyncWaiting, Reply, Waiting
 from onpurpose.agents.wire import Question, no_answer, read_answer, unsendable, write_question
 from onpurpose.core.call import Call, Identity
 from onpurpose.core.facts import Malformed
 from onpurpose.core.result import Result
+from onpurpose.core.ticket import Waiter
 
 if TYPE_CHECKING:
     import asyncio
@@ -43,9 +45,6 @@ CONNECT_SECONDS = 2.0
 CONNECTIONS = 32
 """How many calls are asked at once; more wait for their turn, within their patience."""
 
-Reply = tuple[int, bytes]
-"""The status of an HTTP answer, and its body."""
-
 
 class Line(Protocol):
     """A line to a service for threads."""
@@ -55,6 +54,10 @@ class Line(Protocol):
 
         `key` names the question: asked twice under it, it is answered once. Without one it is never asked twice.
         """
+        ...
+
+    def approval(self, approval_id: str, seconds: float) -> Reply:
+        """How an approval stands, once it is decided or after so many seconds. Raises as `post`."""
         ...
 
     def close(self) -> None:
@@ -69,6 +72,10 @@ class AsyncLine(Protocol):
         """As in `Line`."""
         ...
 
+    async def approval(self, approval_id: str, seconds: float) -> Reply:
+        """As in `Line`."""
+        ...
+
     async def close(self) -> None:
         """Hang up."""
         ...
@@ -77,15 +84,16 @@ class AsyncLine(Protocol):
 class Asked:
     """A call that a service is asked: `finish` once `receipt` is done."""
 
-    __slots__ = ("_question", "receipt")
+    __slots__ = ("_question", "_waiter", "receipt")
 
-    def __init__(self, question: Question, receipt: Future[Any]) -> None:
+    def __init__(self, question: Question, receipt: Future[Any], waiter: Waiter) -> None:
         self._question = question
+        self._waiter = waiter
         self.receipt = receipt
 
     def finish(self, patience: float | None = 0) -> Result:
         """The answer, after waiting at most so many seconds for it; without one, a denial."""
-        return _finish(self._question, self.receipt, patience)
+        return _finish(self._question, self.receipt, patience, self._waiter)
 
 
 class Unasked:
@@ -105,7 +113,7 @@ class Unasked:
         return self._result
 
 
-def _finish(question: Question, receipt: Future[Any], patience: float | None) -> Result:
+def _finish(question: Question, receipt: Future[Any], patience: float | None, waiter: Waiter) -> Result:
     try:
         status, body = receipt.result(patience)
     except TimeoutError:
@@ -117,29 +125,37 @@ def _finish(question: Question, receipt: Future[Any], patience: float | None) ->
     except Exception:
         log.exception("the service could not be asked; the call is denied")
         return no_answer(question.call, "the service could not be asked: an error inside the client, see its log")
-    return read_answer(question, status, body)
+    return read_answer(question, status, body, waiter)
 
 
 class _Surface(ABC):
     """What both clients have in common: a question is written here and now, and a tool put behind it."""
 
-    def __init__(self, patience: float, *, retry: bool) -> None:
+    blocks = False
+
+    def __init__(self, patience: float, waiter: Waiter, *, retry: bool) -> None:
         self.patience = patience
+        self._waiter = waiter
         self._retry = retry
 
-    def begin(self, call: Call, policy_path: object = None) -> Asked | Unasked:
+    def begin(self, call: Call, policy_path: object = None, approval_id: str | None = None) -> Asked | Unasked:
         """Ask the service, without waiting for its answer. Never raises for what the call contains."""
         try:
-            question = write_question(call, policy_path)
+            question = write_question(call, policy_path, approval_id)
         except Malformed as malformed:
             return Unasked(unsendable(call, str(malformed)))
         except Exception:  # whatever a hostile call does to who reads it
             log.exception("a call could not be written as a question; it is denied")
             return Unasked(unsendable(call, "the call cannot be read"))
         try:
-            return Asked(question, self._send(question.body, secrets.token_hex(16) if self._retry else None))
+            key = secrets.token_hex(16) if self._retry else None
+            return Asked(question, self._send(question.body, key), self._waiter)
         except RuntimeError as error:  # closed, or no event loop runs
             return Unasked(no_answer(call, f"the service cannot be asked: {error}"))
+
+    def follow(self, result: Result) -> Result:
+        """The result as it is: the service asks people by itself."""
+        return result
 
     @abstractmethod
     def _send(self, body: bytes, key: str | None) -> Future[Any]:
@@ -168,7 +184,7 @@ class Client(_Surface):
     """Asks a service from threads. Thread-safe; what `Gate` decides here, the service decides there."""
 
     def __init__(self, line: Line, *, patience: float, retry: bool = True, connections: int = CONNECTIONS) -> None:
-        super().__init__(patience, retry=retry)
+        super().__init__(patience, Waiting(line), retry=retry)
         self._line = line
         self._connections = connections
         self._start()
@@ -206,6 +222,14 @@ class Client(_Surface):
         )  # fmt: skip
         return ask(self, call, policy_path)
 
+    def resume(self, approval_id: str, call: Call, *, policy_path: object = None) -> Result:
+        """As `Gate.resume`: the service judges the call again, and uses what people granted."""
+        return resume(self, approval_id, call, policy_path)
+
+    async def resume_async(self, approval_id: str, call: Call, *, policy_path: object = None) -> Result:
+        """`resume` for a coroutine."""
+        return await resume_async(self, approval_id, call, policy_path)
+
     async def evaluate_async(self, agent_id: str, capability: str, payload: object = None, **fields: Any) -> Result:
         """`evaluate` for a coroutine: the event loop runs on meanwhile."""
         policy_path = fields.pop("policy_path", None)
@@ -224,7 +248,7 @@ class AsyncClient(_Surface):
     """Asks a service from coroutines. For one event loop at a time."""
 
     def __init__(self, line: AsyncLine, *, patience: float, retry: bool = True) -> None:
-        super().__init__(patience, retry=retry)
+        super().__init__(patience, AsyncWaiting(line), retry=retry)
         self._line = line
         self._tasks: set[asyncio.Future[Reply]] = set()
         self._closed = False
@@ -233,6 +257,10 @@ class AsyncClient(_Surface):
         """The service's decision on one call, or a denial: `Client.evaluate` for a coroutine, with its fields."""
         policy_path = fields.pop("policy_path", None)
         return await ask_async(self, Call(agent_id, capability, payload, **fields), policy_path)
+
+    async def resume(self, approval_id: str, call: Call, *, policy_path: object = None) -> Result:
+        """As `Gate.resume`, for a coroutine."""
+        return await resume_async(self, approval_id, call, policy_path)
 
     def guard(
         self, capability: str, *, agent_id: Any = DEFAULT_AGENT, policy_path: object = None, **fields: Any

@@ -56,6 +56,11 @@ class Judge(Protocol):
         """Seconds to wait for a record."""
         ...
 
+    @property
+    def blocks(self) -> bool:
+        """Whether `begin` with an approval and `follow` wait for a store, so that an event loop gives them a thread."""
+        ...
+
     def begin(self, call: Call, policy_path: object = None, approval_id: str | None = None) -> Pending:
         """Judge the call and hand its record to the log; `approval_id` names the grant that it is to use."""
         ...
@@ -85,9 +90,7 @@ def ask(judge: Judge, call: Call, policy_path: object = None) -> Result:
 async def ask_async(judge: Judge, call: Call, policy_path: object = None) -> Result:
     """The answer to the call, letting the event loop run while its record is written."""
     result = await _recorded(judge, judge.begin(call, policy_path))
-    if result.outcome is not Outcome.REQUIRE_APPROVAL:
-        return result
-    return await _in_thread(judge.follow, result)
+    return await _followed(judge, result)
 
 
 def resume(judge: Judge, approval_id: str, call: Call, policy_path: object = None) -> Result:
@@ -97,8 +100,11 @@ def resume(judge: Judge, approval_id: str, call: Call, policy_path: object = Non
 
 async def resume_async(judge: Judge, approval_id: str, call: Call, policy_path: object = None) -> Result:
     """`resume`, letting the event loop run."""
-    pending = await _in_thread(judge.begin, call, policy_path, approval_id)
-    return await _in_thread(judge.follow, await _recorded(judge, pending))
+    if judge.blocks:
+        pending = await _in_thread(judge.begin, call, policy_path, approval_id)
+    else:
+        pending = judge.begin(call, policy_path, approval_id)
+    return await _followed(judge, await _recorded(judge, pending))
 
 
 def permit(judge: Judge, call: Call, policy_path: object = None, wait: Wait = False) -> Result:
@@ -134,6 +140,12 @@ async def _recorded(judge: Judge, pending: Pending) -> Result:
     finally:  # also for a task that is cancelled: what nobody waits for is taken back
         result = pending.finish(0)
     return result
+
+
+async def _followed(judge: Judge, result: Result) -> Result:
+    if result.outcome is not Outcome.REQUIRE_APPROVAL or not judge.blocks:
+        return judge.follow(result)
+    return await _in_thread(judge.follow, result)
 
 
 async def _in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -12,6 +12,7 @@ import msgspec
 import orjson
 from msgspec import Struct
 
+from onpurpose.core.approval import State
 from onpurpose.core.call import MAX_DEPTH, Call, Identity
 from onpurpose.core.canonical import digest
 from onpurpose.core.decision import Code, Decision, PolicyRef, Reason, RuleRef, ShadowVerdict, Signal, Unknown, denial
@@ -21,6 +22,7 @@ from onpurpose.core.outcome import Outcome
 from onpurpose.core.purpose import IntentClass, Purpose, Status
 from onpurpose.core.result import Result
 from onpurpose.core.span import Span, printable
+from onpurpose.core.ticket import Ticket, Waiter
 from onpurpose.core.values import plain
 
 MAX_TOLD = 300
@@ -40,8 +42,10 @@ class Question(Struct, frozen=True, kw_only=True, eq=False):
     digest: str
 
 
-def write_question(call: Call, policy: object = None) -> Question:
-    """The call as JSON; `policy` names the policy to ask. Raises `Malformed` where JSON cannot hold it.
+def write_question(call: Call, policy: object = None, approval_id: str | None = None) -> Question:
+    """The call as JSON; `policy` names the policy to ask, `approval_id` the grant to use.
+
+    Raises `Malformed` where JSON cannot hold it.
 
     Decimals, dates, times, UUIDs, paths and enums go as their standard text; nothing else is changed.
     """
@@ -63,6 +67,7 @@ def write_question(call: Call, policy: object = None) -> Question:
         "elements": None if call.elements is None else list(call.elements),
         "conversation": call.conversation,
         "policy": None if policy is None else str(policy),
+        "approval_id": approval_id,
     }
     try:
         body = orjson.dumps({name: value for name, value in fields.items() if value is not None}, option=_AS_IT_IS)
@@ -169,6 +174,15 @@ class _Shadow(Struct):
     unmatched: bool
 
 
+class _Approval(Struct):
+    id: str
+    state: State
+    expires_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    by: str = ""
+    reason: str = ""
+    url: str = ""
+
+
 class _Answer(Struct):
     """What is read of an answer; a field that a newer service adds is passed over."""
 
@@ -180,6 +194,7 @@ class _Answer(Struct):
     purpose: _Purpose | None = None
     intent: _Intent | None = None
     shadow: tuple[_Shadow, ...] = ()
+    approval: _Approval | None = None
     token: str | None = None
     expires_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
@@ -192,11 +207,15 @@ class _Problem(Struct):
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
+_APPROVAL = msgspec.json.Decoder(_Approval)
 _PROBLEM = msgspec.json.Decoder(_Problem)
 
 
-def read_answer(question: Question, status: int, body: bytes) -> Result:
-    """The result that an answer comes to: what was decided, or a denial with the code `unreachable`."""
+def read_answer(question: Question, status: int, body: bytes, waiter: Waiter | None = None) -> Result:
+    """The result that an answer comes to: what was decided, or a denial with the code `unreachable`.
+
+    `waiter` is who waits for the approval, where people are asked.
+    """
     if status != 200:
         return no_answer(question.call, f"the service refused to decide (HTTP {status}{_told(body)})")
     try:
@@ -207,9 +226,33 @@ def read_answer(question: Question, status: int, body: bytes) -> Result:
         decision = Decision(outcome, tuple(_reason(one) for one in answer.reasons))
         if answer.digest != question.digest and not (answer.digest is None and outcome is Outcome.DENY):
             return no_answer(question.call, "the service decided another call than it was asked")
-        return _result(question.call, decision, answer)
+        return _result(question.call, decision, answer, waiter)
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, ValueError, RecursionError):
         return no_answer(question.call, "the service gave an answer that cannot be read")
+
+
+def read_ticket(ticket: Ticket, status: int, body: bytes) -> Ticket:
+    """The approval as an answer tells it; unchanged where that is none about it."""
+    if status != 200:
+        return ticket
+    try:
+        told = _APPROVAL.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ticket
+    return _ticket(told, ticket.waiter) if told.id == ticket.id else ticket
+
+
+def _ticket(told: _Approval, waiter: Waiter | None) -> Ticket:
+    until = int(told.expires_at.timestamp() * 1_000_000)
+    return Ticket(
+        id=told.id,
+        state=told.state,
+        until=until,
+        by=printable(told.by),
+        reason=printable(told.reason),
+        page=printable(told.url),
+        waiter=waiter,
+    )
 
 
 def no_answer(call: Call, why: str) -> Result:
@@ -222,7 +265,7 @@ def unsendable(call: Call, why: str) -> Result:
     return Result(call, denial(Code.MALFORMED_CALL, why), "", None, None)
 
 
-def _result(call: Call, decision: Decision, answer: _Answer) -> Result:
+def _result(call: Call, decision: Decision, answer: _Answer, waiter: Waiter | None) -> Result:
     given = decision.outcome.permits and answer.token is not None and answer.expires_at is not None
     return Result(
         call,
@@ -233,6 +276,7 @@ def _result(call: Call, decision: Decision, answer: _Answer) -> Result:
         purpose=None if answer.purpose is None else _purpose(answer.purpose),
         shadows=tuple(_shadow(one) for one in answer.shadow),
         intent=None if answer.intent is None else _intent(answer.intent),
+        approval=None if decision.outcome.permits or answer.approval is None else _ticket(answer.approval, waiter),
         token=answer.token if given else None,
         expires_at=int(answer.expires_at.timestamp()) * 1_000_000 if given and answer.expires_at else None,
     )

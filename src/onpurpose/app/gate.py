@@ -47,7 +47,7 @@ class Asking(Protocol):
     def use(
         self, approval_id: str, workspace: str, call: Call, decision: Decision, decision_id: str
     ) -> tuple[Decision, Mapping[str, object]]:
-        """Use the grant of an approval for a call that needs one: the decision that comes of it, and its record's say."""
+        """Use the grant of an approval for a call that needs one: what is decided then, and what its record says."""
         ...
 
     def ask(self, result: Result, workspace: str, key: ApiKey | None) -> Result:
@@ -104,6 +104,8 @@ class Gate:
 
     `ledger=None` records nothing: it must be asked for, and `status` says so.
     """
+
+    blocks = True
 
     def __init__(  # noqa: PLR0913  these are its parts
         self,
@@ -256,7 +258,7 @@ class Gate:
             log.exception("the classifier failed; the call is recorded without its view")
             return None
 
-    def _record(
+    def _record(  # noqa: PLR0913, PLR0917  what a record is made of
         self,
         call: Call,
         facts: Facts | None,

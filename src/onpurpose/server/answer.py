@@ -12,9 +12,9 @@ from onpurpose.core.outcome import Outcome
 from onpurpose.core.purpose import Purpose
 from onpurpose.core.recorded import write_reasons
 from onpurpose.core.result import Result
+from onpurpose.core.ticket import Ticket
 
 _NAMES = tuple(str(outcome) for outcome in sorted(Outcome))
-_APPROVAL = {"status": "required"}
 
 
 def write_answer(result: Result, token: tuple[str, int] | None, classifier: str) -> bytes:
@@ -32,7 +32,7 @@ def write_answer(result: Result, token: tuple[str, int] | None, classifier: str)
         "classifier": classifier,
         "elements": result.call.elements,
         "shadow": [_shadow(verdict) for verdict in result.shadows] if result.shadows else [],
-        "approval": _APPROVAL if outcome is Outcome.REQUIRE_APPROVAL else None,
+        "approval": None if result.approval is None else told_ticket(result.approval),
         "token": None,
         "expires_at": None,
     }
@@ -45,6 +45,18 @@ def write_answer(result: Result, token: tuple[str, int] | None, classifier: str)
 def write_batch(answers: list[bytes]) -> bytes:
     """The answers to a batch, in its order."""
     return b'{"answers":[' + b",".join(answers) + b"]}"
+
+
+def told_ticket(ticket: Ticket) -> dict[str, object]:
+    """An approval as its agent is told of it."""
+    return {
+        "id": ticket.id,
+        "state": ticket.state,
+        "expires_at": rfc3339(ticket.until),
+        "by": ticket.by,
+        "reason": ticket.reason,
+        "url": ticket.page,
+    }
 
 
 def rfc3339(at: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from onpurpose.core.access import Scope
+from onpurpose.core.approval import State
 from onpurpose.core.decision import Code
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.purpose import IntentClass
@@ -98,6 +99,18 @@ _SHADOW = _object(
     what="What a policy in shadow would have made of the call.",
 )
 
+_APPROVAL = _object(
+    {
+        "id": _TEXT,
+        "state": {"type": "string", "enum": [str(state) for state in State]},
+        "expires_at": {"type": "string", "format": "date-time"},
+        "by": _TEXT | {"description": "who decided, once somebody has"},
+        "reason": _TEXT | {"description": "what they said"},
+        "url": _TEXT | {"description": "the page where people decide it; empty where there is none"},
+    },
+    what="What people are asked about the call; null where nobody is, or where no approval can be kept.",
+)
+
 _INTENT_CLASS = {"type": "string", "enum": [str(one) for one in IntentClass]}
 
 _ANSWER = _object(
@@ -112,7 +125,7 @@ _ANSWER = _object(
         "classifier": _TEXT | {"description": "`none` where there is no classifier"},
         "elements": _or_null(_many(_TEXT)),
         "shadow": _many(_ref("Shadow")),
-        "approval": _or_null(_object({"status": _TEXT})),
+        "approval": _or_null(_APPROVAL),
         "token": _MAYBE,
         "expires_at": {"type": ["string", "null"], "format": "date-time"},
     },

@@ -1,0 +1,106 @@
+"""Waiting for a service's approvals: it holds its answer back until people have decided, and is asked again."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Protocol
+
+from onpurpose.agents.wire import read_ticket
+from onpurpose.core.ticket import Ticket
+
+HOLD_SECONDS = 25.0
+"""How long the service is asked to hold one answer back."""
+
+RETRY_SECONDS = 1.0
+"""After how long it is asked again, where it gave no answer."""
+
+GRACE_SECONDS = 5.0
+"""How long after its end an approval is still asked for, so that the service can say that it has expired."""
+
+Reply = tuple[int, bytes]
+"""The status of an HTTP answer, and its body."""
+
+
+class Line(Protocol):
+    """What is needed of a line for threads."""
+
+    def approval(self, approval_id: str, seconds: float) -> Reply:
+        """How an approval stands, once it is decided or after so many seconds. Raises `OSError` for no answer."""
+        ...
+
+
+class AsyncLine(Protocol):
+    """What is needed of a line for coroutines."""
+
+    async def approval(self, approval_id: str, seconds: float) -> Reply:
+        """As in `Line`."""
+        ...
+
+
+class Waiting:
+    """Waits on threads."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def wait(self, ticket: Ticket, seconds: float | None) -> Ticket:
+        """As `core.ticket.Waiter.wait`: asked until it is decided or the time is over; never raises for the network."""
+        end = _end(ticket, seconds)
+        while True:
+            left = end - time.monotonic()
+            began = time.monotonic()
+            with suppress(OSError):  # asked again: a service that starts anew is one that was away
+                ticket = read_ticket(ticket, *self._line.approval(ticket.id, _hold(left)))
+            left = end - time.monotonic()
+            if not ticket.pending or left <= 0:
+                return ticket
+            time.sleep(_pause(time.monotonic() - began, left))
+
+    async def wait_async(self, ticket: Ticket, seconds: float | None) -> Ticket:
+        """`wait`, on a thread of its own."""
+        import asyncio  # noqa: PLC0415  takes 25 ms to import, and who awaits has done so
+
+        return await asyncio.to_thread(self.wait, ticket, seconds)
+
+
+class AsyncWaiting:
+    """Waits in coroutines."""
+
+    def __init__(self, line: AsyncLine) -> None:
+        self._line = line
+
+    def wait(self, ticket: Ticket, seconds: float | None) -> Ticket:
+        """Not for threads: the approval as it was. Use `wait_async`."""
+        return ticket
+
+    async def wait_async(self, ticket: Ticket, seconds: float | None) -> Ticket:
+        """As `Waiting.wait`."""
+        import asyncio  # noqa: PLC0415
+
+        end = _end(ticket, seconds)
+        while True:
+            left = end - time.monotonic()
+            began = time.monotonic()
+            with suppress(OSError):
+                ticket = read_ticket(ticket, *await self._line.approval(ticket.id, _hold(left)))
+            left = end - time.monotonic()
+            if not ticket.pending or left <= 0:
+                return ticket
+            await asyncio.sleep(_pause(time.monotonic() - began, left))
+
+
+def _end(ticket: Ticket, seconds: float | None) -> float:
+    """When to give up, on the monotonic clock."""
+    if seconds is None:
+        seconds = ticket.until / 1_000_000 - time.time() + GRACE_SECONDS
+    return time.monotonic() + max(0.0, seconds)
+
+
+def _hold(left: float) -> float:
+    return max(0.0, min(HOLD_SECONDS, left))
+
+
+def _pause(took: float, left: float) -> float:
+    """How long to leave the service alone, so that it is asked once a second at most, however fast it answers."""
+    return max(0.0, min(RETRY_SECONDS - took, left))
