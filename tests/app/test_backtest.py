@@ -227,6 +227,22 @@ def test_what_would_stop_unmatched_is_told_though_something_live_stops_it_by_now
     assert [ids(trial, "unmatched") for trial in done.members] == [{ran.decision_id}] * 2
 
 
+def test_a_call_that_ran_by_an_approval_counts_as_one_that_asks(past: Past) -> None:
+    live(past, POLICY, "base", ASKS)
+    past.decide(Call("bot", "crm.read", {"amount": 500}))
+    (entry,) = past.feed.since("default", 0, 1)
+    body = orjson.loads(past.follow.after(entry.chain, entry.seq - 1, 1)[0].body)
+    granted = body | {"id": "granted", "outcome": "allow", "approval": {"id": "a1"}}
+    past.ledger.append(Record("decision", orjson.dumps(granted))).result(30)
+    while past.projector.step():
+        pass
+    done = past.backtest(member(POLICY, "base", ASKS))
+    assert (done.calls, done.changed, done.together.numbers.would_ask.count) == (2, 0, 2)
+    assert done.together.numbers.newly_blocked.count == 0
+    allowing = past.backtest(member(POLICY, "base", LIVE))
+    assert allowing.together.newly_allowed.count == 2
+
+
 def test_records_that_are_gone_are_counted(past: Past) -> None:
     class Emptied:
         """The log after its days were let go."""

@@ -294,9 +294,10 @@ class _Judging:
         if any(state.refusal is not None for state in states):
             return  # denied before any policy is asked, whatever is in shadow
         alone = judge(rules, call, facts, told.at)
-        self._changed += not told.masked and alone.decision.outcome is not entry.outcome
+        actual = Outcome.REQUIRE_APPROVAL if told.asked else entry.outcome  # what policies came to, before a person did
+        self._changed += not told.masked and alone.decision.outcome is not actual
         together = judge_set(rules, self._promoted, call, facts, told.at)
-        seen = _Seen(entry.decision_id, entry.outcome.permits, told)
+        seen = _Seen(entry.decision_id, actual.permits, told)
         for one in alone.shadows:
             blocked = seen.ran and not one.would.permits
             unmatched = blocked and _is_unmatched(one, rules, told, facts)
@@ -321,7 +322,7 @@ class _Judging:
 
 
 class _Seen(NamedTuple):
-    """A recorded call: the id of its decision, whether it ran, and what is known of it."""
+    """A recorded call: the id of its decision, whether policies let it run, and what is known of it."""
 
     decision_id: str
     ran: bool

@@ -26,14 +26,16 @@ _STAND_IN = re.compile(r"\[(?:unreadable|\d+ bytes|integer of \d+ bits)\]")
 class Recollected(Struct, frozen=True, kw_only=True):
     """A call that was decided `at` (microseconds UTC), by the policy that it named, if any.
 
-    `masked` says that something in it was hidden, and is unknown here. `confidence` is the intent
-    classifier's (0..1), `None` without one.
+    `masked` says that something in it was hidden, and is unknown here; `asked` that policies asked for a
+    person's consent, and the call named an approval. `confidence` is the intent classifier's (0..1), `None`
+    without one.
     """
 
     call: Call
     at: int
     policy: str | None
     masked: bool
+    asked: bool
     confidence: float | None
 
 
@@ -61,6 +63,7 @@ class _Body(Struct):
     elements: tuple[str, ...] | None = None
     intent: _Intent | None = None
     policy: str | None = None
+    approval: object = None
 
 
 _BODY = msgspec.json.Decoder(_Body)
@@ -89,6 +92,7 @@ def _recollect(told: _Body, made: str) -> Recollected:
         at=told.at,
         policy=told.policy,
         masked=masked,
+        asked=told.approval is not None,
         confidence=None if told.intent is None else told.intent.confidence,
     )
 
