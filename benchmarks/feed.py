@@ -17,12 +17,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import orjson
-from sqlalchemy import Connection, Index, create_engine, inspect, text
+from sqlalchemy import Connection, Index, create_engine, func, inspect, select, text
 from sqlalchemy.schema import CreateIndex, DropIndex
 
 from common import HERE, Table, report, target
 from onpurpose.adapters.sql.feed import SqlFeed, open_feed
-from onpurpose.adapters.sql.feed_tables import IMMEDIATE, decisions
+from onpurpose.adapters.sql.feed_tables import IMMEDIATE, decisions, metadata
 from onpurpose.adapters.sql.rollups import SqlRollups
 from onpurpose.app.projection import Projector
 from onpurpose.app.shadow import Judgement, Names, Tally, Verdict
@@ -95,7 +95,13 @@ def fresh(database: str) -> Iterator[tuple[SqlFeed, Callable[[], int]]]:
         path = Path(folder) / "onpurpose.db.feed"
         with closing(SqlFeed(create_engine(database)) if database else open_feed(path)) as feed:
             feed.clear()
-            yield feed, lambda: path.stat().st_size if path.exists() else 0
+            yield feed, lambda: _relations(feed) if database else path.stat().st_size
+
+
+def _relations(feed: SqlFeed) -> int:
+    with feed.engine.connect() as connection:
+        sizes = [select(func.pg_total_relation_size(name)) for name in metadata.tables]
+        return sum(connection.execute(size).scalar_one() for size in sizes)
 
 
 # -- coming in

@@ -148,6 +148,7 @@ def test_a_day_that_was_archived_is_let_go_by_an_order_and_the_log_is_verified_f
     assert (ordered["day"], ordered["reason"]) == (str(OLD), "a year is over")
     told = run_json(*served.args("retain", "--day", NEXT, "--reason", "old"))
     assert (told["day"], told["reason"], set(told["receipt"])) == (str(NEXT), "old", {"chain", "seq", "hash"})
+    assert told["ordered_before"] is False
     assert served.days() == {TODAY}
     assert served.findings() == ()
     assert served.run("archive").exit_code == 0
@@ -179,7 +180,7 @@ def test_a_day_is_archived_again_where_records_came_after_it_was(
 
 def test_json_has_the_shape_that_the_page_shows(served: Served) -> None:
     assert same_keys(shape("audit archive"), run_json(*served.args("archive")))
-    assert run_json(*served.args("archive")) == {"archived": []}
+    assert run_json(*served.args("archive")) == {"archived": [], "unfinished": []}
     assert same_keys(shape("audit retain"), run_json(*served.args("retain", "--day", OLD, "--reason", "old")))
 
 
@@ -207,7 +208,14 @@ def test_a_day_stays_while_somebody_reads_the_log_and_is_let_go_when_they_are_do
         reader.execute("SELECT count(*) FROM records")
         assert "another process holds its lock" in refused(served.run("retain", "--day", OLD, "--reason", "old"))
     assert served.days() == {OLD, NEXT, TODAY}
-    assert served.run("retain", "--day", OLD, "--reason", "old").exit_code == 0
+    late = served.run("archive")
+    assert (late.exit_code, run_json(*served.args("archive"))["unfinished"]) == (0, [str(OLD)])
+    assert f"{OLD} was to be let go and is still there: run `onpurpose audit retain --day {OLD}` again" in late.stderr
+    done = served.run("retain", "--day", OLD, "--reason", "another")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[1].startswith("  ordered before and not carried out until now, by record ")
+    assert done.stdout.splitlines()[1].endswith(": old")
+    assert [one["reason"] for one in served.told("retention.ordered")] == ["old"]
     assert served.days() == {NEXT, TODAY}
     assert served.findings() == ()
 

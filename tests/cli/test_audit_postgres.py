@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from onpurpose.adapters.parquet import DayFiles
 from onpurpose.adapters.signing import SecretKey
 from onpurpose.adapters.sql.postgres import PostgresLedger, store
 from tests.adapters.postgres_log import record
@@ -108,7 +109,16 @@ def test_a_log_whose_days_were_let_go_is_whole_with_the_folder_of_their_files(
     assert served.run("archive").exit_code == 0
     assert served.run("retain", "--day", OLD, "--reason", "old").exit_code == 0
     verify = ("audit", "verify", "--log", served.url, "--secret-file", tmp_path / "onpurpose.secret")
-    assert {one["kind"] for one in run_json(*verify)["findings"]} >= {"missing"}
-    assert run(*verify, "--folder", served.folder).exit_code == 0
+    report = run_json(*verify)
+    assert (report["ok"], report["whole"], report["findings"]) == (True, False, [])
+    digest = DayFiles(served.folder).digest(OLD)
+    told = {"day": str(OLD), "file": f"records-{OLD}.parquet", "digest": digest, "records": 2, "proven": True}
+    assert report["away"] == [told]
+    result = run(*verify)
+    assert result.exit_code == 5
+    assert f"not at hand: {OLD}, 2 records, let go: records-{OLD}.parquet, SHA-256 {digest}\n" in result.stdout
+    assert "nothing wrong, without 1 archived day\n  those days were not checked" in result.stdout
+    found = run(*verify, "--folder", served.folder)
+    assert (found.exit_code, "not at hand" in found.stdout) == (0, False)
     exported = run("audit", "export", "--log", served.url, "--folder", served.folder).stdout.splitlines()
     assert [json.loads(line)["record"].get("number") for line in exported].count(1) == 1

@@ -10,7 +10,7 @@ import orjson
 
 from onpurpose.core.chain import Kind, LogCheck, Report, SignatureCheck
 from onpurpose.core.checkpoint import Anchor, Signed, parse
-from onpurpose.core.record import LedgerError, LogChangedError, Stored
+from onpurpose.core.record import Away, LedgerError, LogChangedError, Stored
 from onpurpose.ports import Archive
 
 OpenArchive: TypeAlias = Callable[[], Archive]
@@ -30,6 +30,9 @@ def verify(
 ) -> Report:
     """Check the whole log, in one pass and flat memory; whatever is wrong is a finding, never an exception.
 
+    Days that were archived and let go, and whose files are not at hand, are named in the report: it is then
+    not `whole`, though it may be `ok`.
+
     `public_key` (raw Ed25519, 32 bytes) is the key that must have signed the checkpoints; `expect`
     an anchor that was noted earlier, which the log must still hold; `progress` is told how many
     records were read, every `PROGRESS_EVERY`.
@@ -48,9 +51,9 @@ def export(archive: Archive, after: int | None = None) -> Iterator[bytes]:
     A line is `{"position":..,"chain":..,"seq":..,"hash":..,"record":BODY}` and a line feed. BODY is
     the record's body byte for byte, so that the chain can be checked from the export alone. A body
     that is no JSON on one line (only in a log that was tampered with) is given as
-    `"damaged":"HEX"` instead of `"record"`.
+    `"damaged":"HEX"` instead of `"record"`. Records whose day's archive is not at hand have no line.
     """
-    for stored in archive.records(after):
+    for stored in _at_hand(archive.records(after)):
         place = {
             "position": stored.position, "chain": stored.chain, "seq": stored.seq, "hash": stored.hash.hex(),
         }  # fmt: skip
@@ -63,14 +66,14 @@ def export(archive: Archive, after: int | None = None) -> Iterator[bytes]:
 
 def tail(archive: Archive, count: int) -> list[Stored]:
     """The newest `count` records, oldest of them first."""
-    return list(archive.records(-count)) if count > 0 else []
+    return list(_at_hand(archive.records(-count))) if count > 0 else []
 
 
 def follow(open_archive: OpenArchive, after: int, pause: Callable[[], bool]) -> Iterator[Stored]:
     """The records behind a position, and those that come, until `pause` (called between looks) says false."""
     while True:
         with contextlib.closing(open_archive()) as archive:
-            for stored in archive.records(after):
+            for stored in _at_hand(archive.records(after)):
                 after = stored.position
                 yield stored
         if not pause():
@@ -135,17 +138,28 @@ def _walk(archive: Archive, check: LogCheck, progress: Callable[[int], None] | N
     for signed in archive.checkpoints():
         count = _count(signed)
         while ahead is not None and ahead.position <= count:
-            check.record(ahead)
+            _show(check, ahead)
             ahead = next(records, None)
         check.checkpoint(signed)
         checkpoints += 1
     while ahead is not None:
-        check.record(ahead)
+        _show(check, ahead)
         ahead = next(records, None)
     return checkpoints
 
 
-def _counted(records: Iterator[Stored], progress: Callable[[int], None] | None) -> Iterator[Stored]:
+def _show(check: LogCheck, item: Stored | Away) -> None:
+    if isinstance(item, Away):
+        check.away(item)
+    else:
+        check.record(item)
+
+
+def _at_hand(records: Iterator[Stored | Away]) -> Iterator[Stored]:
+    return (item for item in records if isinstance(item, Stored))
+
+
+def _counted(records: Iterator[Stored | Away], progress: Callable[[int], None] | None) -> Iterator[Stored | Away]:
     for read, stored in enumerate(records, 1):
         if progress is not None and read % PROGRESS_EVERY == 0:
             progress(read)

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Protocol
 
-import msgspec
 from msgspec import Struct
 
 from onpurpose.app.notes import Pen
 from onpurpose.core.errors import OnPurposeError
-from onpurpose.core.record import Head, Receipt, Record, Stored, link
+from onpurpose.core.record import DayArchive, Head, Receipt, Record, Stored, archive_of, link, order_of
 from onpurpose.ports import Ledger
 
 DURABLE_SECONDS = 30.0
@@ -28,21 +27,35 @@ class Span(Head, gc=False):
     first: int
 
 
-class _Told(Struct):
-    """What a record `archive.made` says: for each chain its first and last number, and the last hash."""
+class Ordered(Struct, frozen=True, kw_only=True):
+    """An order that was carried out: where it stands, and why it was given; `before`, if by an earlier run."""
 
-    kind: str
-    day: str
-    file: str
-    digest: str
-    chains: dict[str, tuple[int, int, str]]
+    receipt: Receipt
+    reason: str
+    before: bool
 
 
-class Days(Protocol):
+class Orders(Protocol):
+    """What was ordered of days, so that an order that was not carried out is known. Raises `LedgerError`."""
+
+    def order(self, day: date, made: Stored, receipt: Receipt | None) -> None:
+        """Remember that a day is to be let go whose archive that record tells of; and where the order stands."""
+        ...
+
+    def ordered(self, day: date) -> Stored | None:
+        """The record of the order to let go of the day."""
+        ...
+
+    def unfinished(self) -> list[date]:
+        """The days that were to be let go and are still there, oldest first."""
+        ...
+
+
+class Days(Orders, Protocol):
     """The days of a log. Raises `LedgerError` where it cannot be read."""
 
     def closed(self) -> list[date]:
-        """The days to which nothing can be added any more and that are still there, oldest first."""
+        """The days that hold a record and to which nothing can be added any more, oldest first."""
         ...
 
     def records(self, day: date) -> Iterator[Stored]:
@@ -112,13 +125,13 @@ class Retention:
         self._days.note(day, receipt)
         return receipt
 
-    def let_go(self, day: date, pen: Pen, *, reason: str) -> Receipt:
-        """Record `retention.ordered`, and remove the day from the database: where that record stands.
+    def let_go(self, day: date, pen: Pen, *, reason: str) -> Ordered:
+        """Record `retention.ordered`, and remove the day from the database.
 
-        Raises `RetentionError` unless the day is the oldest one, was archived, and its file is as it was.
+        Where an order for this archive stands already and was not carried out, that one is. Raises
+        `RetentionError` unless the day is the oldest one, was archived, and its file is as it was.
         """
-        closed = self._days.closed()
-        if closed[:1] != [day]:
+        if self._days.closed()[:1] != [day]:
             raise RetentionError(f"{day} cannot be let go: only the oldest closed day can")
         made = self._days.noted(day)
         told = _told(made, day)
@@ -126,12 +139,28 @@ class Retention:
             raise RetentionError(f"{day} cannot be let go: no record says that it was archived")
         if self._files.digest(day) != told.digest:
             raise RetentionError(f"{day} cannot be let go: its archive is not the one that was recorded")
-        place = {"chain": made.chain, "seq": made.seq, "hash": made.hash.hex()}
+        ordered = self._order(made, told, day, pen, reason)
+        self._days.drop(day, {name: (first, last) for name, (first, last, _) in told.chains.items()})
+        return ordered
+
+    def unfinished(self) -> list[date]:
+        """The days of which it was ordered, or about to be, that they are let go, and that are still there."""
+        return self._days.unfinished()
+
+    def _order(self, made: Stored, told: DayArchive, day: date, pen: Pen, reason: str) -> Ordered:
+        place: dict[str, str | int] = {"chain": made.chain, "seq": made.seq, "hash": made.hash.hex()}
+        found = self._days.ordered(day)
+        said = None if found is None else order_of(found.body)
+        if found is not None and said is not None and (said.day, said.archive) == (told.day, place):
+            receipt = Receipt(found.chain, found.seq, found.hash)
+            return Ordered(receipt=receipt, reason=said.reason, before=True)
+        # Twice: so that it is known of an order that is recorded and never noted.
+        self._days.order(day, made, None)
         told_of = {"file": told.file, "digest": told.digest, "archive": place}
         body = pen.note("retention.ordered", day=day.isoformat(), reason=reason, **told_of)
         receipt = self._ledger.append(Record("retention.ordered", body)).result(DURABLE_SECONDS)
-        self._days.drop(day, {name: (first, last) for name, (first, last, _) in told.chains.items()})
-        return receipt
+        self._days.order(day, made, receipt)
+        return Ordered(receipt=receipt, reason=reason, before=False)
 
 
 def _following(records: Iterable[Stored], spans: dict[str, Span]) -> Iterator[Stored]:
@@ -150,10 +179,7 @@ def _following(records: Iterable[Stored], spans: dict[str, Span]) -> Iterator[St
         yield stored
 
 
-def _told(made: Stored | None, day: date) -> _Told | None:
+def _told(made: Stored | None, day: date) -> DayArchive | None:
     """What the record says of the archive of the day; `None` where it says nothing of it."""
-    try:
-        told = msgspec.json.decode(made.body, type=_Told) if made is not None else None
-    except msgspec.DecodeError:
-        return None
-    return told if told is not None and (told.kind, told.day) == ("archive.made", day.isoformat()) else None
+    told = None if made is None else archive_of(made.body)
+    return told if told is not None and told.day == day.isoformat() else None

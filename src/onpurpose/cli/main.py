@@ -39,6 +39,7 @@ Exit codes:
   2   wrong use, or input that cannot be read
   3   the call needs approval (eval, explain)
   4   the call is denied (eval, explain)
+  5   nothing wrong in a log, but archived days are not at hand
   70  a defect of onpurpose itself; 130 interrupted; 141 nobody reads the output
 """
 

@@ -31,6 +31,7 @@ class Exit(IntEnum):
     WRONG_USE = 2
     APPROVAL_REQUIRED = 3
     DENIED = 4
+    INCOMPLETE = 5
     DEFECT = 70
     INTERRUPTED = 130
     BROKEN_PIPE = 141

@@ -12,7 +12,9 @@ checkpoints of a log form a chain of their own, so that none can be left out eit
 from __future__ import annotations
 
 import hashlib
+from typing import NamedTuple, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from onpurpose.core.errors import OnPurposeError
@@ -85,6 +87,91 @@ class Stored:
 
     def __repr__(self) -> str:
         return f"Stored({self.position} {self.chain}:{self.seq})"
+
+
+class Place(NamedTuple):
+    """Where a record stands: its chain, and its number there."""
+
+    chain: str
+    seq: int
+
+
+class DayArchive(Struct, frozen=True):
+    """What a record `archive.made` says: the day, its file and the file's SHA-256 (hex), what the file holds.
+
+    `chains` has of each chain its first and last number, and the last hash (hex).
+    """
+
+    kind: str
+    day: str
+    file: str
+    digest: str
+    chains: dict[str, tuple[int, int, str]]
+
+    @property
+    def records(self) -> int:
+        """How many records the file holds."""
+        return sum(last - first + 1 for first, last, _ in self.chains.values())
+
+
+class LetGo(Struct, frozen=True):
+    """What a record `retention.ordered` says: which day is let go, why, and by which archive it is replaced.
+
+    `archive` has the chain, the number (`seq`) and the hash (hex) of the record that tells of the archive.
+    """
+
+    kind: str
+    day: str
+    reason: str
+    digest: str
+    archive: dict[str, str | int]
+
+
+class Gone(Struct, frozen=True, kw_only=True):
+    """A day that is in the log no more: where the records of its archive and of the order stand, what the first says.
+
+    Nothing in it is vouched for, until both records were met in the log.
+    """
+
+    body: bytes
+    archive: DayArchive
+    made: Place
+    ordered: Place
+
+
+class Away(Struct, frozen=True, kw_only=True):
+    """Records of a chain that are in a day's archive, and not at hand: in the place where they would be read.
+
+    From the number `first` to `seq`, which would be at `position` and have that `hash`: empty where it is not told.
+    """
+
+    position: int
+    chain: str
+    first: int
+    seq: int
+    hash: bytes
+    day: Gone
+
+
+def archive_of(body: bytes) -> DayArchive | None:
+    """What a record says of the archive of a day; `None` where it says nothing of one."""
+    return _said(body, DayArchive, "archive.made")
+
+
+def order_of(body: bytes) -> LetGo | None:
+    """What a record says of letting go of a day; `None` where it says nothing of that."""
+    return _said(body, LetGo, "retention.ordered")
+
+
+_Said = TypeVar("_Said", DayArchive, LetGo)
+
+
+def _said(body: bytes, form: type[_Said], kind: str) -> _Said | None:
+    try:
+        said = msgspec.json.decode(body, type=form)
+    except msgspec.DecodeError:
+        return None
+    return said if said.kind == kind else None
 
 
 def link(previous: bytes, chain: str, seq: int, body: bytes) -> bytes:

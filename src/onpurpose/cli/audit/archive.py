@@ -6,16 +6,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import date
-from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
-import orjson
 
-from onpurpose.cli.output import Exit, count, fail, say, say_json, verb_options
+from onpurpose.cli.output import Exit, count, fail, say, say_json, verb_options, visible
 from onpurpose.core.errors import OnPurposeError
-from onpurpose.core.record import LedgerError, Receipt
+from onpurpose.core.record import LedgerError, Receipt, archive_of
 
 if TYPE_CHECKING:
     from onpurpose.adapters.sql.postgres.days import PostgresDays
@@ -75,8 +73,11 @@ def archive(database: str, folder: Path, directory: Path, day: str | None, as_js
             done.append(told)
             if not as_json:
                 say(f"{one}: {count(told['records'], 'record')} in {told['file']}, SHA-256 {told['digest']}")
+        unfinished = [one.isoformat() for one in log.retention.unfinished()]
+    for late in unfinished:
+        say(f"{late} was to be let go and is still there: run `onpurpose audit retain --day {late}` again", err=True)
     if as_json:
-        say_json({"archived": done})
+        say_json({"archived": done, "unfinished": unfinished})
     elif not done:
         say("nothing to archive: every closed day that holds a record is archived")
     return Exit.FINE
@@ -93,16 +94,18 @@ def retain(  # noqa: PLR0913, PLR0917  these are its options
     """Let go of an archived day: record the order, then remove the day from the database.
 
     The day must be the oldest closed one, and its file in the folder be the one that was recorded.
+    An order that was recorded before and not carried out is carried out now, instead of another.
     """
     wanted, why = _day(day), _reason(reason)
     with _opened(database, folder, directory) as log, _refusing(_LET_GO):
-        receipt = log.retention.let_go(wanted, log.pen(), reason=why)
-    place = _place(receipt)
+        done = log.retention.let_go(wanted, log.pen(), reason=why)
     if as_json:
-        say_json({"day": wanted.isoformat(), "reason": why, "receipt": place})
+        told = {"day": wanted.isoformat(), "reason": done.reason, "receipt": _place(done.receipt)}
+        say_json({**told, "ordered_before": done.before})
     else:
+        ordered = "ordered before and not carried out until now," if done.before else "ordered"
         say(f"{wanted}: let go; its archive in {folder} is now the only copy")
-        say(f"  ordered by record {receipt.chain[:8]}:{receipt.seq}: {why}")
+        say(f"  {ordered} by record {done.receipt.chain[:8]}:{done.receipt.seq}: {visible(done.reason)}")
     return Exit.FINE
 
 
@@ -116,7 +119,11 @@ def _opened(database: str, folder: Path, directory: Path) -> Iterator[_Log]:
         from onpurpose.adapters.clock import Ids, SystemClock  # noqa: PLC0415  not for `--help`
         from onpurpose.adapters.parquet import DayFiles  # noqa: PLC0415  an extra, and slow to import
         from onpurpose.adapters.signing import SecretKey  # noqa: PLC0415  the same
-        from onpurpose.adapters.sql.postgres import PostgresArchive, PostgresLedger  # noqa: PLC0415  the same
+        from onpurpose.adapters.sql.postgres import (  # noqa: PLC0415  the same
+            PostgresArchive,
+            PostgresDays,
+            PostgresLedger,
+        )
         from onpurpose.app.keys import OPERATOR  # noqa: PLC0415  the same
         from onpurpose.app.notes import Pen  # noqa: PLC0415  the same
         from onpurpose.app.retention import Retention  # noqa: PLC0415  the same
@@ -127,7 +134,7 @@ def _opened(database: str, folder: Path, directory: Path) -> Iterator[_Log]:
     with _refusing():
         try:
             PostgresArchive(database).close()  # before anything is made: with no log there, nothing is
-            days = _days(database)
+            days = PostgresDays(database)
             ledger = PostgresLedger(database, signer=signer, anchor=anchor)
         except ValueError as error:
             fail(*_parted(str(error), "write it as postgresql://USER@HOST/NAME"))
@@ -151,41 +158,21 @@ def _secret(directory: Path) -> str:
     return secret
 
 
-def _days(database: str) -> PostgresDays:
-    from onpurpose.adapters.sql.postgres.days import PostgresDays  # noqa: PLC0415  an extra, and slow to import
-
-    class WrittenDays(PostgresDays):
-        """The days from the first on which something was written: one without a record stands in nobody's way."""
-
-        def closed(self) -> list[date]:
-            return list(dropwhile(lambda day: _is_empty(self, day), super().closed()))
-
-    return WrittenDays(database)
-
-
-def _is_empty(days: PostgresDays, day: date) -> bool:
-    try:
-        return next(iter(days.records(day)), None) is None
-    except LedgerError:  # it may hold some: whoever goes on to read it is told why that fails
-        return False
-
-
 def _waiting(days: PostgresDays) -> list[date]:
     """The closed days that hold a record and are not archived yet, oldest first."""
-    return [day for day in days.closed() if days.noted(day) is None and not _is_empty(days, day)]
+    return [day for day in days.closed() if days.noted(day) is None]
 
 
 def _archived(log: _Log, day: date) -> dict[str, Any]:
     """Archive the day, and tell what the log now says of it."""
     receipt = log.retention.archive(day, log.pen())
     noted = log.days.noted(day)
-    if noted is None:
+    told = None if noted is None else archive_of(noted.body)
+    if told is None:
         raise LedgerError(f"the record of the archive of {day} is not in the log any more")
-    told = orjson.loads(noted.body)
-    records = sum(last - first + 1 for first, last, _ in told["chains"].values())
     return {
-        "day": told["day"], "file": told["file"], "digest": told["digest"], "records": records,
-        "chains": len(told["chains"]), "receipt": _place(receipt),
+        "day": told.day, "file": told.file, "digest": told.digest, "records": told.records,
+        "chains": len(told.chains), "receipt": _place(receipt),
     }  # fmt: skip
 
 

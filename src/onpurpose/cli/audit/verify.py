@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from onpurpose.adapters.signing import SecretKey, read_public_key, verify_signat
 from onpurpose.adapters.vault import VARIABLE, AesVault, find_secret
 from onpurpose.app import audit as use
 from onpurpose.cli.audit.log import Log, log_options, open_log, refuse_missing
-from onpurpose.cli.output import Exit, count, fail, progress, say, say_json, verb_options
+from onpurpose.cli.output import Exit, count, fail, progress, say, say_json, verb_options, visible
 from onpurpose.core.chain import Finding, Report
 from onpurpose.core.checkpoint import Anchor
 
@@ -40,7 +41,8 @@ def verify(  # noqa: PLR0913, PLR0917  these are its options
     """Check the whole log: that nothing was changed, removed, moved, added or cut off.
 
     Prints the newest anchor: note it where whoever can write the log cannot, and give it to the next
-    check by --expect. Any finding exits with 1.
+    check by --expect. Any finding exits with 1. Where days were let go whose files are not at hand, and
+    nothing else is wrong, it exits with 5.
     """
     place = Log(log, folder)
     wanted = None if expect is None else _anchor(expect)
@@ -60,7 +62,9 @@ def verify(  # noqa: PLR0913, PLR0917  these are its options
         say("\n".join(_report_lines(place, report, public_key is None and place.path is not None)))
         if key is None and place.path is None:
             say(f"  signatures were not checked: {_KEYS}")
-    return Exit.FINE if report.ok else Exit.FINDINGS
+    if not report.ok:
+        return Exit.FINDINGS
+    return Exit.FINE if report.whole else Exit.INCOMPLETE
 
 
 def _size(log: Log, *, noted: bool) -> int:
@@ -103,13 +107,21 @@ def _report_lines(log: Log, report: Report, key_beside: bool) -> Iterator[str]:
     if report.total > len(report.findings):
         yield f"... and {report.total - len(report.findings):,} more findings"
     records, chains = count(report.records, "record"), count(report.chains, "chain")
+    for day in report.away:
+        known = "" if day.proven else ", as is the day that holds the record of it"
+        file = f"{visible(day.file)}, SHA-256 {visible(day.digest)}"
+        yield f"not at hand: {visible(day.day)}, {count(day.records, 'record')}, let go{known}: {file}"
     told = "nothing wrong" if report.ok else count(report.total, "finding")
+    if report.away:
+        told += f", without {count(len(report.away), 'archived day')}"
     yield f"{log}: {records}, {chains}, {count(report.checkpoints, 'checkpoint')}: {told}"
     if report.key is not None and report.checkpoints:
         yield f"  signed with the key {report.key}"
         if key_beside:
             yield "  the key was read beside the log, where whoever writes the log may replace it:"
             yield "  keep a copy elsewhere, and give that by --public-key"
+    if report.away:
+        yield "  those days were not checked: name the folder that holds their files by --folder"
     if report.uncovered:
         newest = count(report.uncovered, "newest record")
         yield f"  not covered yet: the {newest} could be cut off without a trace until the next checkpoint"
@@ -138,4 +150,6 @@ def _report_json(report: Report) -> dict[str, object]:
         "uncovered": report.uncovered,
         "anchor": None if report.anchor is None else str(report.anchor),
         "key": report.key,
+        "whole": report.whole,
+        "away": [asdict(day) for day in report.away],
     }

@@ -43,17 +43,19 @@ def verify(log: Log, asked: Asked) -> Answer:
     try:
         report = log.verify()
         if asked.workspace != OPERATOR:
-            return wire.AuditReport(ok=report.ok, records=_count(log, asked.workspace))
+            return wire.AuditReport(ok=report.ok, whole=report.whole, records=_count(log, asked.workspace))
     finally:
         log.busy.release()
     return wire.AuditReport(
         ok=report.ok,
+        whole=report.whole,
         total=report.total,
         findings=[wire.AuditFinding(**asdict(finding)) for finding in report.findings],
         records=report.records,
         chains=report.chains,
         checkpoints=report.checkpoints,
         uncovered=report.uncovered,
+        away=[wire.AuditDay(**asdict(day)) for day in report.away],
         anchor=None if report.anchor is None else _anchor(report.anchor),
         key=report.key,
     )

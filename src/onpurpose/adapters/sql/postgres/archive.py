@@ -17,9 +17,9 @@ from psycopg.rows import TupleRow
 from onpurpose.adapters.sql.anchor import read_anchor
 from onpurpose.adapters.sql.postgres import checkpoints, schema
 from onpurpose.adapters.sql.postgres.connection import Address, close
-from onpurpose.adapters.sql.postgres.streams import Archived, Streams
+from onpurpose.adapters.sql.postgres.streams import Archived, Missing, Streams
 from onpurpose.core.checkpoint import Checkpoint, Signed, parse
-from onpurpose.core.record import LedgerError, Stored
+from onpurpose.core.record import Away, LedgerError, Stored
 
 _CHECKPOINTS = "SELECT n, body, signature, starts FROM checkpoints WHERE n > %s ORDER BY n"
 _FROM = "SELECT n, count FROM checkpoints WHERE count <= %s ORDER BY count DESC, n DESC LIMIT 1"
@@ -35,7 +35,8 @@ class PostgresArchive:
     ones alone. `anchor` is the file that a ledger of this host keeps. Without one nothing outside the log
     is known and the newest checkpoint stands for its own anchor: then only an anchor that was noted
     elsewhere shows that a log was cut off. `archived` are the days that were archived and let go: their
-    records are read from there as if they were still in their place.
+    records are read from there as if they were still in their place. Of those that are not there it is
+    said which records they hold, if an order to let go of them is noted.
 
     Raises `LedgerError` where there is nothing readable, `ValueError` for a URL that cannot be read.
     """
@@ -59,7 +60,7 @@ class PostgresArchive:
             close(self._connection)
             raise
 
-    def records(self, after: int | None = None) -> Iterator[Stored]:
+    def records(self, after: int | None = None) -> Iterator[Stored | Away]:
         """All records in the order of checkpoints; or the covered ones behind a position, or the newest n (`-n`)."""
         with self._reading():
             yield from self._all() if after is None else self._behind(after)
@@ -109,7 +110,7 @@ class PostgresArchive:
             if not schema.exists(self._connection):
                 raise LedgerError(f"the log `{self._address.name}` cannot be read: there is none in this database")
 
-    def _all(self) -> Iterator[Stored]:
+    def _all(self) -> Iterator[Stored | Away]:
         """Every record, even those that nothing derived from the log knows of."""
         position = 0
         with contextlib.closing(Streams(self._connection, self._archived, whole=True)) as streams:
@@ -120,7 +121,7 @@ class PostgresArchive:
                     position = checkpoint.count
             yield from _placed(streams.rest(), position)
 
-    def _behind(self, after: int) -> Iterator[Stored]:
+    def _behind(self, after: int) -> Iterator[Stored | Away]:
         if after < 0:
             newest = self._connection.execute(_COUNT).fetchone()
             after = max(0, (newest[0] if newest else 0) + after)
@@ -157,8 +158,16 @@ class PostgresArchive:
             raise self._address.describe("read", error) from error
 
 
-def _placed(rows: Iterator[tuple[str, TupleRow]], before: int) -> Iterator[Stored]:
-    for position, (chain, (seq, _, digest, body)) in enumerate(rows, before + 1):
+def _placed(rows: Iterator[tuple[str, TupleRow]], position: int) -> Iterator[Stored | Away]:
+    for chain, row in rows:
+        if isinstance(row, Missing):
+            position += row.seq - row.first + 1
+            yield Away(
+                position=position, chain=chain, first=row.first, seq=row.seq, hash=row.hash, day=row.body
+            )  # fmt: skip
+            continue
+        seq, _, digest, body = row
+        position += 1
         if type(seq) is int and type(digest) is bytes and type(body) is bytes:
             yield Stored(position, chain, seq, digest, body)
         else:

@@ -14,6 +14,7 @@ from onpurpose.adapters.sql.postgres import partitions, schema
 from onpurpose.adapters.sql.postgres.connection import Address, close
 from onpurpose.core.record import LedgerError, Receipt, Stored
 
+_HOLDS = "SELECT EXISTS (SELECT FROM records WHERE day = %s)"
 _TODAY = "SELECT (now() AT TIME ZONE 'UTC')::date"
 # The first and the last of each chain, by one look into the index for each.
 _SPANS = """
@@ -36,9 +37,16 @@ _NOTE = """
 INSERT INTO archives (day, chain, seq) VALUES (%s, %s, %s)
 ON CONFLICT (day) DO UPDATE SET chain = excluded.chain, seq = excluded.seq
 """
+# What stands where a table of ours says it does.
 _NOTED = """
-SELECT name, records.seq, hash, body FROM archives JOIN chains ON name = archives.chain
-JOIN records ON records.chain = chains.id AND records.seq = archives.seq WHERE archives.day = %s
+SELECT name, records.seq, hash, body FROM {0} JOIN chains ON name = {0}.chain
+JOIN records ON records.chain = chains.id AND records.seq = {0}.seq WHERE {0}.day = %s
+"""
+_ARCHIVES, _LET_GO = sql.Identifier("archives"), sql.Identifier("let_go")
+_ORDER = """
+INSERT INTO let_go (day, chain, seq, archive_chain, archive_seq, archive) VALUES (%s, %s, %s, %s, %s, %s)
+ON CONFLICT (day) DO UPDATE SET chain = excluded.chain, seq = excluded.seq,
+    archive_chain = excluded.archive_chain, archive_seq = excluded.archive_seq, archive = excluded.archive
 """
 _BATCH = 500
 
@@ -51,10 +59,11 @@ class PostgresDays:
         self._timeout = connect_timeout
 
     def closed(self) -> list[date]:
-        """The days that were over a day ago (UTC, by the server's clock), so that no writer is still in them."""
+        """The days that hold a record and were over a day ago (UTC, by the server's clock): no writer is in them."""
         with self._connected() as connection:
             (today,) = connection.execute(_TODAY).fetchone() or (date.min,)
-            return [day for day in partitions.days(connection) if day + partitions.DAY < today]
+            days = [day for day in partitions.days(connection) if day + partitions.DAY < today]
+            return [day for day in days if connection.execute(_HOLDS, (day,), prepare=False).fetchone() == (True,)]
 
     def records(self, day: date) -> Iterator[Stored]:
         """The day's records, chain after chain, of one snapshot; `position` is 0."""
@@ -76,8 +85,27 @@ class PostgresDays:
     def noted(self, day: date) -> Stored | None:
         """The record of the day's archive, as the log has it."""
         with self._connected() as connection:
-            row = connection.execute(_NOTED, (day,), binary=True).fetchone()
-            return None if row is None else Stored(0, *row)
+            return _noted(connection, _ARCHIVES, day)
+
+    def order(self, day: date, made: Stored, receipt: Receipt | None) -> None:
+        """Remember that the day is to be let go, which record tells of its archive, and where the order stands."""
+        place = (None, None) if receipt is None else (receipt.chain, receipt.seq)
+        with self._connected() as connection:
+            schema.have_let_go(connection)
+            connection.execute(_ORDER, (day, *place, made.chain, made.seq, made.body))
+
+    def ordered(self, day: date) -> Stored | None:
+        """The order to let go of the day, as the log has it."""
+        with self._connected() as connection:
+            return _noted(connection, _LET_GO, day) if schema.has_let_go(connection) else None
+
+    def unfinished(self) -> list[date]:
+        """The days that were to be let go and are still there, oldest first."""
+        with self._connected() as connection:
+            if not schema.has_let_go(connection):
+                return []
+            ordered = {day for (day,) in connection.execute("SELECT day FROM let_go")}
+            return [day for day in partitions.days(connection) if day in ordered]
 
     def drop(self, day: date, spans: Mapping[str, tuple[int, int]]) -> None:
         """Drop the day's partition if it spans exactly this. Writers wait for it, a few milliseconds.
@@ -105,3 +133,8 @@ class PostgresDays:
                 close(connection)
         except psycopg.Error as error:
             raise self._address.describe("read", error) from error
+
+
+def _noted(connection: Connection[TupleRow], table: sql.Identifier, day: date) -> Stored | None:
+    row = connection.execute(sql.SQL(_NOTED).format(table), (day,), binary=True).fetchone()
+    return None if row is None else Stored(0, *row)

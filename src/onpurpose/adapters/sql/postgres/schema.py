@@ -13,6 +13,19 @@ LOCKS = 0x6F6E7075
 SIGNING, MAKING, ANCHORING = 0, -1, -2
 """Held while a checkpoint is signed; while tables are made; while an anchor file is replaced."""
 
+LET_GO = """
+CREATE TABLE IF NOT EXISTS let_go (
+    day date PRIMARY KEY,
+    chain text,
+    seq bigint,
+    archive_chain text NOT NULL,
+    archive_seq bigint NOT NULL,
+    archive bytea NOT NULL
+)
+"""
+"""The days that were to be let go: where the order stands (nowhere while it is made), where the record of the day's
+archive does, and its body, since the day that holds that record is let go in its turn."""
+
 STATEMENTS = (
     f"SELECT pg_advisory_xact_lock({LOCKS}, {MAKING})",
     # Everything but the name is derived: how far checkpoints cover the chain, on which days it was
@@ -54,6 +67,7 @@ STATEMENTS = (
     "CREATE INDEX IF NOT EXISTS checkpoints_count ON checkpoints (count)",
     # Where the record of a day's archive stands; the record itself says what was archived.
     "CREATE TABLE IF NOT EXISTS archives (day date PRIMARY KEY, chain text NOT NULL, seq bigint NOT NULL)",
+    LET_GO,
 )
 """What makes the tables, where there are none yet; to be run in one transaction."""
 
@@ -74,6 +88,18 @@ def create(connection: Connection[Any]) -> None:
     """Make the tables that are not there yet, in the caller's transaction; others that do the same wait."""
     for statement in STATEMENTS:
         connection.execute(statement)
+
+
+def have_let_go(connection: Connection[Any]) -> None:
+    """Make the table of the days that are let go, in a log that was begun without it."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCKS, MAKING))
+        connection.execute(LET_GO)
+
+
+def has_let_go(connection: Connection[TupleRow]) -> bool:
+    """Whether that table is there."""
+    return connection.execute("SELECT to_regclass('let_go')").fetchone() != (None,)
 
 
 def exists(connection: Connection[TupleRow]) -> bool:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import date
 from itertools import count, islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from onpurpose.adapters.sql.postgres import partitions
+from onpurpose.adapters.sql.postgres import partitions, schema
 from onpurpose.core.checkpoint import Checkpoint
-from onpurpose.core.record import Stored
+from onpurpose.core.record import DayArchive, Gone, Place, Stored, archive_of
 
 MOST_OPEN = 32
 """How many cursors are open at a time: chains that grow in turn are few, the others wait unopened."""
@@ -34,7 +35,11 @@ WITH RECURSIVE found (chain) AS (
     SELECT (SELECT min(chain) FROM {0} WHERE chain > found.chain) FROM found WHERE found.chain IS NOT NULL
 ) SELECT chain FROM found WHERE chain IS NOT NULL
 """
-_FIRST = -(2**63)
+_LET_GO = """
+SELECT day, archive_chain, archive_seq, chain, seq, archive FROM let_go WHERE chain IS NOT NULL ORDER BY day
+"""
+_HASH = re.compile("[0-9a-f]{64}")
+_FIRST, _LAST = -(2**63), 2**63 - 1
 
 
 class Archived(Protocol):
@@ -47,6 +52,16 @@ class Archived(Protocol):
     def read(self, day: date, chain: str, behind: int) -> Generator[Stored, None, None]:
         """The records of a chain on that day behind a number, in order."""
         ...
+
+
+class Missing(NamedTuple):
+    """Records of a chain that are not at hand: a row of them all. `seq` is the last; `body` stands for their day."""
+
+    seq: int
+    day: date
+    hash: bytes
+    body: Gone
+    first: int
 
 
 Source = Callable[[int, date], Generator[Sequence[TupleRow], None, None]]
@@ -81,9 +96,12 @@ class _Stream:
                 self._reading, self._behind = None, self._floor
         return self._batch[0] if self._batch else None
 
-    def take(self) -> TupleRow:
-        """The record that `peek` gave."""
+    def take(self, most: int = _LAST) -> TupleRow:
+        """The record that `peek` gave; of records that are not at hand, those up to the number `most`."""
         row = self._batch.popleft()
+        if isinstance(row, Missing) and row.seq > most:
+            self._batch.appendleft(row._replace(first=most + 1))
+            row = row._replace(seq=most, hash=b"")
         self._behind = (row[0], row[1])
         return row
 
@@ -108,7 +126,8 @@ class Streams:
         self._archived = archived
         kept = set(partitions.days(connection))
         days = archived.days() if archived is not None else []
-        self._days = [day for day in days if day not in kept]
+        self._days: dict[date, Gone | None] = {day: gone for day, gone in _let_go(connection) if day not in kept}
+        self._days.update({day: None for day in days if day not in kept})
         self._all = partitions.tables(connection)
         self._tables: dict[int, list[str]] = {}
         for table in self._all if whole else ():
@@ -128,8 +147,8 @@ class Streams:
         known = [(self._rows[name], name, head) for name, head in checkpoint.heads.items() if name in self._rows]
         for row, name, head in sorted(known, key=lambda one: one[0]):
             stream = self._stream(row, (starts or {}).get(name))
-            while (found := stream.peek()) is not None and found[0] <= head.seq:
-                yield name, stream.take()
+            while (found := stream.peek()) is not None and _first(found) <= head.seq:
+                yield name, stream.take(head.seq)
 
     def rest(self) -> Iterator[tuple[str, TupleRow]]:
         """Whatever was not read yet, of every chain that there is, named or not."""
@@ -151,7 +170,8 @@ class Streams:
         stream = self._streams.pop(row, None)
         if stream is None:
             floor, since = start or (_FIRST, date.min)
-            older = (self._archived_day(day, self._names.get(row, "")) for day in self._days if day >= since)
+            name = self._names.get(row, "")
+            older = (self._older(day, gone, name) for day, gone in sorted(self._days.items()) if day >= since)
             tables = self._tables.get(row, ())
             if start is not None:
                 tables = [table for table in self._all if table >= partitions.name_of(since)]
@@ -161,6 +181,9 @@ class Streams:
             other.pause()
         self._streams[row] = stream  # the last to be paused
         return stream
+
+    def _older(self, day: date, gone: Gone | None, chain: str) -> Source:
+        return self._archived_day(day, chain) if gone is None else _missing(day, gone, chain)
 
     def _table(self, table: str, chain: int) -> Source:
         def read(seq: int, day: date) -> Generator[Sequence[TupleRow], None, None]:
@@ -184,3 +207,34 @@ class Streams:
                         yield batch
 
         return read
+
+
+def _missing(day: date, gone: Gone, chain: str) -> Source:
+    """A chain's part of a day that is not at hand."""
+
+    def read(seq: int, _: date) -> Generator[Sequence[TupleRow], None, None]:
+        if chain in gone.archive.chains:
+            first, last, digest = gone.archive.chains[chain]
+            if last > seq:
+                yield [Missing(last, day, bytes.fromhex(digest), gone, max(first, seq + 1))]
+
+    return read
+
+
+def _first(row: TupleRow) -> int:
+    return int(row.first if isinstance(row, Missing) else row[0])
+
+
+def _let_go(connection: Connection[TupleRow]) -> Iterator[tuple[date, Gone]]:
+    """The days that were let go by an order, as far as what is noted of them can be read."""
+    if not schema.has_let_go(connection):
+        return
+    for day, chain, seq, order_chain, order_seq, body in connection.execute(_LET_GO, binary=True):
+        archive = archive_of(body)
+        if archive is not None and archive.day == day.isoformat() and _is_sound(archive):
+            made, ordered = Place(chain, seq), Place(order_chain, order_seq)
+            yield day, Gone(body=body, archive=archive, made=made, ordered=ordered)
+
+
+def _is_sound(archive: DayArchive) -> bool:
+    return all(0 < first <= last and _HASH.fullmatch(digest) for first, last, digest in archive.chains.values())

@@ -71,6 +71,7 @@ from onpurpose.server.api.schemas.promotion import (
 )
 from onpurpose.server.api.schemas.record import (
     AuditAnchor,
+    AuditDay,
     AuditFinding,
     AuditReport,
     DecisionBody,
@@ -93,6 +94,7 @@ __all__ = [
     "MAX_TEXT",
     "NAME",
     "AuditAnchor",
+    "AuditDay",
     "AuditFinding",
     "AuditReport",
     "BacktestBody",

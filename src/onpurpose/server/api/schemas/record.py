@@ -131,19 +131,35 @@ class AuditAnchor(Wire):
     hash: str
 
 
-class AuditReport(Wire):
-    """Whether the whole log is as it was written, and what a check of it found.
+class AuditDay(Wire):
+    """A day that was archived and let go, whose file is not at hand: its records were not checked.
 
+    `digest` is the file's SHA-256 (hex); `proven` is false where what says so is itself not at hand.
+    """
+
+    day: str
+    file: str
+    digest: str
+    records: int
+    proven: bool
+
+
+class AuditReport(Wire):
+    """Whether the log is as it was written, and what a check of it found.
+
+    `ok`: nothing is wrong with what is at hand; `whole`: and all of it is at hand, archived days too.
     `records` are those of the caller's workspace, `None` where they could not be read; for the operator's they
     are all of the log's. What follows is told to the operator's alone, and `None` for others.
     """
 
     ok: bool
+    whole: bool
     records: int | None
     total: int | None = None
     findings: list[AuditFinding] | None = None
     chains: int | None = None
     checkpoints: int | None = None
     uncovered: int | None = None
+    away: list[AuditDay] | None = None
     anchor: AuditAnchor | None = None
     key: str | None = None
