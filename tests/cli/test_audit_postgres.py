@@ -117,7 +117,8 @@ def test_a_log_whose_days_were_let_go_is_whole_with_the_folder_of_their_files(
     result = run(*verify)
     assert result.exit_code == 5
     assert f"not at hand: {OLD}, 2 records, let go: records-{OLD}.parquet, SHA-256 {digest}\n" in result.stdout
-    assert "nothing wrong, without 1 archived day\n  those days were not checked" in result.stdout
+    assert ": nothing wrong, without 1 archived day\n" in result.stdout
+    assert "  those days were not checked: name the folder that holds their files by --folder\n" in result.stdout
     found = run(*verify, "--folder", served.folder)
     assert (found.exit_code, "not at hand" in found.stdout) == (0, False)
     exported = run("audit", "export", "--log", served.url, "--folder", served.folder).stdout.splitlines()
