@@ -27,6 +27,7 @@ from onpurpose.core.policy import (
     Policy,
     Rule,
 )  # fmt: skip
+from onpurpose.core.routing import Route
 from onpurpose.core.values import plain
 from onpurpose.core.wording import describe
 
@@ -103,7 +104,8 @@ class CompiledPolicy:
         words = describe(rule)
         ref = RuleRef(outcome=rule.outcome, capability=rule.capability, span=rule.span)
         message = f"the {rule.outcome} rule {words} matches"
-        fired = Reason(code=Code.RULE_MATCHED, outcome=rule.outcome, message=message, rule=ref)
+        route = route_of(self.policy, rule) if rule.outcome is Outcome.REQUIRE_APPROVAL else None
+        fired = Reason(code=Code.RULE_MATCHED, outcome=rule.outcome, message=message, rule=ref, route=route)
         doubt = f"whether the {rule.outcome} rule {words} matches cannot be told"
         return Step(sure, asks, rule.outcome, Decision(rule.outcome, (fired,)), rule, doubt)
 
@@ -141,6 +143,16 @@ class CompiledPolicy:
 def _likeness(step: Step) -> tuple[object, ...]:
     """What a rule does, wherever it stands. As values alone, the conditions `1` and `true` would be the same."""
     return step.sure, step.outcome, step.rule.conditions, repr(step.rule.conditions)
+
+
+def route_of(policy: Policy, rule: Rule | None = None) -> Route:
+    """Who is asked by a rule of the policy, or by its levels of risk: no stages leave it to the workspace."""
+    routes = [route for route in (rule.route if rule else None, policy.route) if route is not None]
+    return Route(
+        stages=next((route.stages for route in routes if route.stages), ()),
+        step_up=any(route.step_up for route in routes),
+        timeout_seconds=policy.approval_timeout_seconds,
+    )
 
 
 @lru_cache(maxsize=256)

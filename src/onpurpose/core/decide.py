@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from onpurpose.core.arguments import both
 from onpurpose.core.call import MAX_NAME, Call, Identity
-from onpurpose.core.compile import CAPABILITY, CompiledPolicy, Step
+from onpurpose.core.compile import CAPABILITY, CompiledPolicy, Step, route_of
 from onpurpose.core.decision import NO_POLICY, Code, Decision, PolicyRef, Reason, ShadowVerdict, denial
 from onpurpose.core.facts import Answer, Facts, Malformed
 from onpurpose.core.matching import remember
@@ -341,6 +341,7 @@ def _unsure(step: Step, compiled: CompiledPolicy, call: Call, facts: Facts) -> R
         message=step.doubt,
         rule=step.decision.reasons[0].rule,
         unknown=explain_unknown(step, facts, compiled, call.capability),
+        route=step.decision.reasons[0].route,
     )
 
 
@@ -353,7 +354,8 @@ def _with_risk(decision: Decision, compiled: CompiledPolicy, call: Call, facts: 
     why = f"the risk is assessed as {told} by the taxonomy `{call.risk_category}`"
     if assessment is UNTOLD:
         why = "the risk cannot be assessed: risk_category is not given, or names no taxonomy"
-    reason = Reason(code=Code.RISK, outcome=action, message=why, signals=assessment.signals)
+    route = route_of(compiled.policy) if action is Outcome.REQUIRE_APPROVAL else None
+    reason = Reason(code=Code.RISK, outcome=action, message=why, signals=assessment.signals, route=route)
     if action > decision.outcome:
         return Decision(action, (reason, *decision.reasons))
     return Decision(decision.outcome, (*decision.reasons, reason))

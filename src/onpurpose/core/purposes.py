@@ -19,6 +19,7 @@ from onpurpose.core.decision import Code, Decision, PolicyRef, Reason, ShadowVer
 from onpurpose.core.matching import UNKNOWN, Elements, fields, remember
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.purpose import Purpose, PurposePolicy, Status
+from onpurpose.core.routing import Route
 from onpurpose.core.span import printable
 
 _ALLOW, _ASK, _DENY = Outcome.ALLOW, Outcome.REQUIRE_APPROVAL, Outcome.DENY
@@ -287,6 +288,7 @@ class Declared:
             message=f"whether the purpose policy `{ref.name}` matches cannot be told",
             policy=ref,
             unknown=tuple(unknown),
+            route=_route(policy),
         )
 
 
@@ -324,7 +326,13 @@ _NONE_MATCHED = Reason(
 
 def _fired(ref: PolicyRef, policy: PurposePolicy) -> Reason:
     message = f"the purpose policy `{ref.name}` matches: {policy.outcome}"
-    return Reason(code=Code.PURPOSE_POLICY_MATCHED, outcome=policy.outcome, message=message, policy=ref)
+    code = Code.PURPOSE_POLICY_MATCHED
+    return Reason(code=code, outcome=policy.outcome, message=message, policy=ref, route=_route(policy))
+
+
+def _route(policy: PurposePolicy) -> Route | None:
+    """Who is asked by a policy that asks."""
+    return (policy.route or Route()) if policy.outcome is Outcome.REQUIRE_APPROVAL else None
 
 
 def _beyond(outside: tuple[object, ...] | None, elements: Elements | None) -> Reason:
