@@ -7,113 +7,36 @@ directory knows them at that moment; a grant then carries the seats that it coun
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from onpurpose.core.act import ENDS, MOVES, Act, Move, Seat, State, Via
 from onpurpose.core.errors import OnPurposeError
-from onpurpose.core.routing import Route, Stage
+from onpurpose.core.routing import USER, Route, Stage, folded
+
+__all__ = [
+    "MAX_ACTS", "MAX_DELEGATIONS", "MAX_JOINED", "MAX_TEXT", "MOVES", "Act", "Approval", "ApprovalError",
+    "IllegalMoveError", "Move", "NotEligibleError", "Seat", "State", "Via", "Wanted", "advance", "as_of", "counts_in",
+    "due", "granted_by", "is_requester", "is_satisfied", "open_approval", "open_seats", "open_stage", "remind_at",
+    "settled", "to_tell", "told",
+]  # fmt: skip
 
 MAX_ACTS = 200
-"""How many acts an approval may have; comments and delegations are refused beyond."""
+"""How many acts an approval may have before comments are refused; what decides it is never refused for that."""
 
 MAX_DELEGATIONS = 5
 """How often one approval may be delegated."""
 
 MAX_JOINED = 100
-"""How many identical requests an approval remembers by their decision's id; more are counted."""
+"""How many identical requests join an approval; one more changes nothing, so that nobody can keep it changing."""
+
+MAX_TEXT = 2000
+"""Characters of a reason or a comment."""
 
 _SECOND = 1_000_000
-
-
-class State(StrEnum):
-    """Where an approval stands."""
-
-    PENDING = "pending"
-    GRANTED = "granted"
-    DENIED = "denied"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
-    USED = "used"
-
-
-class Move(StrEnum):
-    """What may happen to an approval."""
-
-    GRANT = "grant"
-    DENY = "deny"
-    DELEGATE = "delegate"
-    COMMENT = "comment"
-    CANCEL = "cancel"
-    EXPIRE = "expire"
-    USE = "use"
-    JOIN = "join"
-    ESCALATE = "escalate"
-    REMIND = "remind"
-
-
-MOVES: Mapping[State, frozenset[Move]] = MappingProxyType(
-    {
-        State.PENDING: frozenset(Move) - {Move.USE},
-        State.GRANTED: frozenset({Move.USE, Move.EXPIRE, Move.CANCEL}),
-        State.DENIED: frozenset(),
-        State.EXPIRED: frozenset(),
-        State.CANCELLED: frozenset(),
-        State.USED: frozenset(),
-    }
-)
-"""What may happen in each state; anything else is refused."""
-
-_ENDS: Mapping[Move, State] = MappingProxyType(
-    {
-        Move.DENY: State.DENIED,
-        Move.CANCEL: State.CANCELLED,
-        Move.EXPIRE: State.EXPIRED,
-        Move.USE: State.USED,
-    }
-)
-"""Where a move leads by itself; a grant leads to `granted` once every route is satisfied, the others nowhere."""
-
-
-class Via(StrEnum):
-    """By which way an act came."""
-
-    AGENT = "agent"
-    API = "api"
-    PAGE = "page"
-    SLACK = "slack"
-    EMAIL = "email"
-    TERMINAL = "terminal"
-    CLOCK = "clock"
-
-
-class Seat(Struct, frozen=True, gc=False):
-    """A place at the table: a stage of a route, both counted from 0."""
-
-    route: int
-    stage: int
-
-
-class Act(Struct, frozen=True, gc=False, kw_only=True):
-    """One thing that happened: what, when (microseconds UTC), by whom, by which way.
-
-    `by` is a user's id, or empty for the agent and the clock. `text` is a reason or a comment, `to`
-    the user who a request was delegated to, `decision_id` the decision that joined or used the
-    approval, `seats` what a grant counts for, `link` the id of the signed link that was spent on it.
-    """
-
-    move: Move
-    at: int
-    by: str = ""
-    via: Via
-    text: str = ""
-    to: str = ""
-    decision_id: str = ""
-    seats: tuple[Seat, ...] = ()
-    link: str = ""
 
 
 class Approval(Struct, frozen=True, gc=False, kw_only=True):
@@ -121,7 +44,7 @@ class Approval(Struct, frozen=True, gc=False, kw_only=True):
 
     `digest` is the call's (`exact_digest`): what was granted is exactly that call. `requesters` are
     those whose own request it is: the user in whose name the agent asks, and whose API key it asks
-    with. `asked_with` is the id of that key, empty in the embedded gate. `routes` must all be
+    with, or joined with. `asked_with` is the id of that key, empty in the embedded gate. `routes` must all be
     satisfied; none of them is without stages.
     `context` is the intent context as JSON, masked. `version` counts its changes from 1. `until` is
     when it expires: while pending, undecided; once granted, unused. `wake_at` is when the clock has
@@ -185,12 +108,12 @@ class ApprovalError(OnPurposeError):
 
 
 class IllegalMoveError(ApprovalError):
-    """The approval is in a state in which that cannot happen; the text says who decided already."""
+    """The approval stands so that this cannot happen; the text says who decided already, or what else is in the way."""
 
-    def __init__(self, approval: Approval, move: Move) -> None:
+    def __init__(self, approval: Approval, move: Move, why: str = "") -> None:
         self.approval = approval
         self.move = move
-        super().__init__(f"cannot {move} it: {settled(approval)}")
+        super().__init__(f"cannot {move} it: {why or settled(approval)}")
 
 
 class NotEligibleError(ApprovalError):
@@ -198,26 +121,46 @@ class NotEligibleError(ApprovalError):
 
 
 def open_approval(approval: Approval) -> Approval:
-    """The approval as it begins: its times follow from `opened_at` and its routes."""
-    if not approval.routes or not all(route.stages for route in approval.routes):
-        raise ValueError("an approval has at least one route, and each route a stage")
+    """The approval as it begins: its times follow from `opened_at` and its routes.
+
+    Raises `ValueError` for routes that nobody could satisfy, or anybody: all must ask for somebody.
+    """
+    if not approval.routes or not all(map(_asks, approval.routes)):
+        raise ValueError("an approval has a route, each route a stage, each stage approvers, a quorum and time")
     until = approval.opened_at + approval.timeout_seconds * _SECOND
     return _timed(replace(approval, until=until))
 
 
-def advance(approval: Approval, act: Act) -> Approval:
-    """The approval after the act. Raises `IllegalMoveError` where the table has no such move.
+def _asks(route: Route) -> bool:
+    """Whether the route asks for at least one person, in a time that is not over at once."""
+    return (
+        bool(route.stages)
+        and route.timeout_seconds > 0
+        and all(
+            stage.approvers
+            and stage.quorum > 0
+            and (stage.escalate_after_seconds is None or stage.escalate_after_seconds > 0)
+            for stage in route.stages
+        )
+    )
 
-    Time decides before people do: after `until` nothing but `expire` happens. Who may act is not asked
-    here but of `onpurpose.core.eligibility`.
+
+def advance(approval: Approval, act: Act) -> Approval:
+    """The approval after the act. Raises `IllegalMoveError` where that may not happen to it.
+
+    Time decides before people do: after `until` nothing but `expire` happens, and that not before. A
+    grant counts in stages that are open, for somebody who counts in none before them. Whether the
+    directory makes a person an approver is not asked here but of `onpurpose.core.eligibility`.
     """
     late = act.at >= approval.until and act.move is not Move.EXPIRE
     if late or act.move not in MOVES[approval.state]:
         raise IllegalMoveError(as_of(approval, act.at), act.move)
+    if why := _obstacle(approval, act):
+        raise IllegalMoveError(approval, act.move, why)
     if act.move is Move.JOIN:
         return _join(approval, act)
     after = replace(approval, version=approval.version + 1, acts=(*approval.acts, act))
-    state = _ENDS.get(act.move)
+    state = ENDS.get(act.move)
     if act.move is Move.GRANT and is_satisfied(after):
         after = replace(after, until=act.at + after.timeout_seconds * _SECOND)
         state = State.GRANTED
@@ -225,6 +168,48 @@ def advance(approval: Approval, act: Act) -> Approval:
         decided = act.at if approval.state is State.PENDING else approval.decided_at
         after = replace(after, state=state, decided_at=decided)
     return _timed(after)
+
+
+def _obstacle(approval: Approval, act: Act) -> str:
+    """Why the act may not happen, although its move may; empty where it may."""
+    if act.link and any(act.link == one.link for one in approval.acts):
+        return "this link was used already"
+    if act.move in _BY_PEOPLE and not act.by:
+        return "somebody must do it"
+    if act.move is Move.EXPIRE and act.at < approval.until:
+        return "its time is not over"
+    if act.move is Move.COMMENT and len(approval.acts) >= MAX_ACTS:
+        return f"so much has happened to it ({len(approval.acts)} acts) that nobody would read it"
+    if act.move is Move.JOIN and len(_asking(approval, act)) > MAX_JOINED:
+        return "too many people ask for the same"
+    if act.move is Move.GRANT:
+        return _grant_obstacle(approval, act)
+    return _delegation_obstacle(approval, act) if act.move is Move.DELEGATE else ""
+
+
+_BY_PEOPLE = frozenset({Move.GRANT, Move.DENY, Move.DELEGATE, Move.COMMENT})
+
+
+def _grant_obstacle(approval: Approval, act: Act) -> str:
+    if is_requester(approval, act.by):
+        return "nobody approves their own request"
+    seats = {seat for seat, _ in open_seats(approval)}
+    if not act.seats or not seats.issuperset(act.seats):
+        return "it does not wait for that grant"
+    if any(counts_in(approval, act.by, seat.route) for seat in act.seats):
+        return "nobody counts twice"
+    return ""
+
+
+def _delegation_obstacle(approval: Approval, act: Act) -> str:
+    if not act.to or act.to == act.by:
+        return "it is delegated to somebody else"
+    if is_requester(approval, act.to):
+        return "a request is never delegated to whom it comes from"
+    earlier = [one for one in approval.acts if one.move is Move.DELEGATE]
+    if any(one.by in {act.by, act.to} for one in earlier):
+        return "who has delegated it has no part in it any more"
+    return f"it was delegated {len(earlier)} times already" if len(earlier) >= MAX_DELEGATIONS else ""
 
 
 def as_of(approval: Approval, now: int) -> Approval:
@@ -235,11 +220,29 @@ def as_of(approval: Approval, now: int) -> Approval:
 
 
 def _join(approval: Approval, act: Act) -> Approval:
-    """Another request for the same call: counted, remembered while there is room, nothing else."""
-    ids = approval.decision_ids
-    if len(ids) < MAX_JOINED:
-        ids = (*ids, act.decision_id)
-    return replace(approval, version=approval.version + 1, joined=approval.joined + 1, decision_ids=ids)
+    """Another request for the same call: counted and remembered while there is room; whose it is, always."""
+    asking = _asking(approval, act)
+    if approval.joined >= MAX_JOINED and asking == approval.requesters:
+        return approval
+    return _timed(
+        replace(
+            approval,
+            version=approval.version + 1,
+            joined=min(approval.joined + 1, MAX_JOINED),
+            decision_ids=(*approval.decision_ids, act.decision_id)[: MAX_JOINED + 1],
+            requesters=asking,
+        )
+    )
+
+
+def _asking(approval: Approval, act: Act) -> tuple[str, ...]:
+    """Whose request it is once that one has joined."""
+    return approval.requesters if not act.by or is_requester(approval, act.by) else (*approval.requesters, act.by)
+
+
+def is_requester(approval: Approval, name: str) -> bool:
+    """Whether the name, however it is spelled, is of one whose own request it is."""
+    return folded(name) in {folded(one) for one in approval.requesters}
 
 
 # -- what it waits for
@@ -248,7 +251,7 @@ def _join(approval: Approval, act: Act) -> Approval:
 def open_stage(approval: Approval, route: int) -> int | None:
     """The stage at which a route stands, or `None` where it is satisfied."""
     for number, stage in enumerate(approval.routes[route].stages):
-        if len(_granted_by(approval, Seat(route, number))) < stage.quorum:
+        if len(granted_by(approval, Seat(route, number))) < stage.quorum:
             return number
     return None
 
@@ -266,8 +269,19 @@ def is_satisfied(approval: Approval) -> bool:
     return all(open_stage(approval, number) is None for number in range(len(approval.routes)))
 
 
-def _granted_by(approval: Approval, seat: Seat) -> set[str]:
-    return {act.by for act in approval.acts if act.move is Move.GRANT and seat in act.seats}
+def counts_in(approval: Approval, user: str, route: int) -> bool:
+    """Whether the user has granted in a stage of that route."""
+    return any(act.by == user and seat.route == route for act, seat in _grants(approval))
+
+
+def _grants(approval: Approval) -> Iterator[tuple[Act, Seat]]:
+    return ((act, seat) for act in approval.acts if act.move is Move.GRANT for seat in act.seats)
+
+
+def granted_by(approval: Approval, seat: Seat) -> set[str]:
+    """Who granted in that seat, under folded names; not whose own request it has become since."""
+    names = {folded(act.by) for act, one in _grants(approval) if one == seat}
+    return names.difference(map(folded, approval.requesters))
 
 
 # -- the clock's part
@@ -279,12 +293,33 @@ def to_tell(approval: Approval, now: int) -> tuple[str, ...]:
     An escalating stage tells its first at once and each of the others when the time is up, counted from
     when the stage began. Whom it was delegated to is told as well.
     """
-    told: dict[str, None] = {}
+    names: dict[str, None] = {}
     for seat, stage in open_seats(approval):
-        told.update(dict.fromkeys(stage.approvers[: _told_of(approval, seat, stage, now)]))
+        names.update(dict.fromkeys(stage.approvers[: _told_of(approval, seat, stage, now)]))
     if approval.state is State.PENDING:
-        told.update({f"user:{act.to}": None for act in approval.acts if act.move is Move.DELEGATE})
-    return tuple(told)
+        names.update(_delegates(approval))
+    return tuple(names)
+
+
+def told(approval: Approval) -> tuple[str, ...]:
+    """The approvers who were told of it so far, those of passed stages too, without doubles, in order.
+
+    Those of an escalating stage were told by the newest `escalate`, however late the clock came to it.
+    """
+    names: dict[str, None] = {}
+    for number, route in enumerate(approval.routes):
+        at = open_stage(approval, number)
+        for place, stage in enumerate(route.stages[: None if at is None else at + 1]):
+            seat = Seat(number, place)
+            until = _escalated_at(approval)
+            if place != at:
+                until = min(until, _began(approval, Seat(number, place + 1)))
+            names.update(dict.fromkeys(stage.approvers[: _told_of(approval, seat, stage, until)]))
+    return tuple(names | _delegates(approval))
+
+
+def _delegates(approval: Approval) -> dict[str, None]:
+    return {USER + act.to: None for act in approval.acts if act.move is Move.DELEGATE}
 
 
 def _told_of(approval: Approval, seat: Seat, stage: Stage, now: int) -> int:
@@ -295,10 +330,14 @@ def _told_of(approval: Approval, seat: Seat, stage: Stage, now: int) -> int:
 
 def _began(approval: Approval, seat: Seat) -> int:
     """When a stage began: with the approval, or with the grant that completed the one before it."""
-    earlier = [
-        act.at for act in approval.acts for one in act.seats if one.route == seat.route and one.stage < seat.stage
-    ]
+    earlier = [act.at for act, one in _grants(approval) if one.route == seat.route and one.stage < seat.stage]
     return max([approval.opened_at, *earlier])
+
+
+def _escalated_at(approval: Approval) -> int:
+    """Up to when the approvers whose turn had come were told."""
+    act = approval.last(Move.ESCALATE)
+    return approval.opened_at if act is None else act.at
 
 
 def remind_at(approval: Approval) -> int:
@@ -306,33 +345,35 @@ def remind_at(approval: Approval) -> int:
     return approval.opened_at + (approval.until - approval.opened_at) // 2
 
 
-def _timed(approval: Approval) -> Approval:
-    return replace(approval, wake_at=_wake_at(approval))
+def due(approval: Approval, now: int) -> Move | None:
+    """What the clock has to do to it at that time, first things first; `None` as long as `wake_at` is not there."""
+    return next((move for move, at in _awaited(approval) if at <= now), None)
 
 
-def _wake_at(approval: Approval) -> int | None:
+def _awaited(approval: Approval) -> list[tuple[Move, int]]:
+    """What the clock will do to it, and when."""
     if Move.EXPIRE not in MOVES[approval.state]:
-        return None
-    times = [approval.until]
+        return []
+    awaited = [(Move.EXPIRE, approval.until)]
     if approval.state is State.PENDING:
+        times = [_escalates_at(approval, seat, stage) for seat, stage in open_seats(approval)]
+        awaited += [(Move.ESCALATE, at) for at in times if at is not None]
         if approval.last(Move.REMIND) is None:
-            times.append(remind_at(approval))
-        times += [time for seat, stage in open_seats(approval) if (time := _escalates_at(approval, seat, stage))]
-    return min(times)
+            awaited.append((Move.REMIND, remind_at(approval)))
+    return awaited
+
+
+def _timed(approval: Approval) -> Approval:
+    return replace(approval, wake_at=min((at for _, at in _awaited(approval)), default=None))
 
 
 def _escalates_at(approval: Approval, seat: Seat, stage: Stage) -> int | None:
     """When the next approver of the stage is told; `None` where nobody is left to tell."""
     if stage.escalate_after_seconds is None:
         return None
-    step = stage.escalate_after_seconds * _SECOND
-    began = _began(approval, seat)
-    last = max([began, *(act.at for act in approval.acts if act.move is Move.ESCALATE)])
-    due = (last - began) // step + 1
-    return began + due * step if due < len(stage.approvers) else None
-
-
-# -- in words
+    turn = _told_of(approval, seat, stage, _escalated_at(approval))
+    at = _began(approval, seat) + turn * stage.escalate_after_seconds * _SECOND
+    return at if turn < len(stage.approvers) else None
 
 
 def settled(approval: Approval) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from unicodedata import category, normalize
+
 from msgspec import Struct
 
 USER = "user:"
@@ -44,11 +47,15 @@ DEFAULT = Route(stages=(Stage(approvers=(f"{GROUP}approvers",)),))
 
 
 class Person(Struct, frozen=True, kw_only=True):
-    """Who decides, as the directory knows them at that moment. `email` may be empty."""
+    """Who decides, as the directory knows them at that moment.
+
+    `email` may be empty; `also` are further names that are theirs alone, such as an account of a chat.
+    """
 
     id: str
     groups: frozenset[str] = frozenset()
     email: str = ""
+    also: tuple[str, ...] = ()
 
     def among(self, approvers: tuple[str, ...]) -> bool:
         """Whether they are one of the approvers of a stage."""
@@ -57,7 +64,24 @@ class Person(Struct, frozen=True, kw_only=True):
             for one in approvers
         )
 
+    @property
+    def names(self) -> frozenset[str]:
+        """All names that are theirs, folded."""
+        return frozenset(map(folded, (self.id, self.email, *self.also))) - {""}
+
     def is_same_as(self, name: str) -> bool:
-        """Whether a user's id or address in a call may mean them, whatever its letter case and outer white space."""
-        folded = name.strip().casefold()
-        return folded in {self.id.strip().casefold(), self.email.strip().casefold()} - {""}
+        """Whether a name in a call may mean them, however it is spelled (see `folded`)."""
+        return folded(name) in self.names
+
+    def is_one_with(self, other: Person) -> bool:
+        """Whether both may be accounts of one person: they share a name or an address."""
+        return not self.names.isdisjoint(other.names)
+
+
+@lru_cache(maxsize=8192)
+def folded(name: str) -> str:
+    """The name as names are compared: without regard to letter case, width, white space and invisible characters."""
+    if name.isascii() and name.isprintable():
+        return name.replace(" ", "").lower()
+    seen = normalize("NFKC", normalize("NFKC", name).casefold())
+    return "".join(char for char in seen if category(char)[0] not in "CZ")

@@ -1,0 +1,167 @@
+"""What is asked of whom: a judged call made into an approval, and who may be asked to decide it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from onpurpose.app.approval_changes import TRIES, Changes
+from onpurpose.app.intent_context import Question, intent_context
+from onpurpose.app.masking import Masking
+from onpurpose.app.notes import Pen
+from onpurpose.core.act import Act, Move, State, Via
+from onpurpose.core.approval import Approval, ApprovalError, Wanted, is_requester, open_approval
+from onpurpose.core.call import MAX_NAME
+from onpurpose.core.canonical import exact_digest
+from onpurpose.core.decision import Decision
+from onpurpose.core.facts import Malformed
+from onpurpose.core.outcome import Outcome
+from onpurpose.core.purpose import Settings
+from onpurpose.core.revision import ConflictError
+from onpurpose.core.routing import DEFAULT, Route, folded
+from onpurpose.ports import Approvals
+
+SUPERSEDED = "the policies ask other people now: it was asked anew"
+"""Why an approval is cancelled whose routes are not those of the policies any more."""
+
+_MOST_OF_A_CALL = 50
+
+
+def routes_of(decision: Decision, settings: Settings) -> tuple[Route, ...]:
+    """The routes that the reasons of a decision ask for, each once; all of them must be satisfied.
+
+    A reason that names nobody takes the stages of the workspace's route, and keeps its own time and step-up.
+    """
+    asking = [reason for reason in decision.reasons if reason.outcome is Outcome.REQUIRE_APPROVAL]
+    general = settings.route if settings.route.stages else replace(settings.route, stages=DEFAULT.stages)
+    routes = [general if reason.route is None else reason.route for reason in asking]
+    filled = [route if route.stages else replace(route, stages=general.stages) for route in routes]
+    return tuple(dict.fromkeys(filled or [general]))
+
+
+def digest_of(question: Question) -> str:
+    """The digest that the approval is bound to. Raises `ApprovalError` for a call that nobody can be asked about."""
+    if question.decision.outcome is not Outcome.REQUIRE_APPROVAL:
+        raise ApprovalError(f"nobody is asked about a call whose outcome is {question.decision.outcome}")
+    try:
+        return exact_digest(question.call)
+    except Malformed as malformed:
+        raise ApprovalError(f"the call cannot be approved: {malformed}") from None
+
+
+def requesters_of(question: Question) -> tuple[str, ...]:
+    """Whose own request it is: the call's user, and those whom the question names; each once, bounded."""
+    identity = question.call.identity
+    names = [*question.requesters] if identity is None else [identity.user_id, *question.requesters]
+    once = {folded(name): name if len(name) <= MAX_NAME else folded(name)[:MAX_NAME] for name in reversed(names)}
+    return tuple(_valid(name) for key, name in reversed(once.items()) if key)
+
+
+def draft(  # noqa: PLR0913, PLR0917  what an approval is made of
+    question: Question,
+    digest: str,
+    routes: tuple[Route, ...],
+    masking: Masking,
+    pen: Pen,
+    last: Approval | None,
+) -> Approval:
+    """The approval that the question opens. Raises `ApprovalError` where its routes ask nobody."""
+    call = question.call
+    try:
+        return open_approval(
+            Approval(
+                id=pen.new_id(),
+                workspace=question.workspace,
+                digest=digest,
+                agent_id=call.agent_id,
+                capability=call.capability,
+                purpose_id=None if call.purpose_id is None else _valid(call.purpose_id[:MAX_NAME]),
+                requesters=requesters_of(question),
+                asked_with=question.asked_with,
+                routes=routes,
+                context=intent_context(question, masking, last),
+                opened_at=pen.at,
+                until=pen.at,
+                wake_at=None,
+                decision_ids=(question.decision_id,),
+            )
+        )
+    except ValueError as error:
+        raise ApprovalError(f"nobody can be asked: {error}") from None
+
+
+def _valid(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+class Asking:
+    """Asks people about calls."""
+
+    def __init__(
+        self, approvals: Approvals, changes: Changes, *, settings: Callable[[str], Settings], masking: Masking
+    ) -> None:
+        self._approvals = approvals
+        self._changes = changes
+        self._settings = settings
+        self._masking = masking
+
+    def ask(self, question: Question) -> Approval:
+        """The approval that answers the question; see `Desk.ask`."""
+        digest = digest_of(question)
+        routes = routes_of(question.decision, self._settings(question.workspace))
+        for _ in range(TRIES):
+            pen = self._changes.pen(question.workspace, question.call.agent_id)
+            standing = self._standing(question, digest, routes, pen.at)
+            if standing is None:
+                approval = draft(question, digest, routes, self._masking, pen, self._last_granted(question))
+                if self._changes.open(approval, pen):
+                    return approval
+            elif standing.state is not State.PENDING:
+                return standing
+            elif (joined := self._join(question, standing, routes)) is not None:
+                return joined
+        raise ConflictError("others ask for the same and decide it all the time: ask again")
+
+    def _standing(self, question: Question, digest: str, routes: tuple[Route, ...], now: int) -> Approval | None:
+        """The approval that answers the question, or that must give way first."""
+        states = frozenset({State.PENDING, State.GRANTED, State.DENIED})
+        wanted = Wanted(workspace=question.workspace, digest=digest, states=states, limit=_MOST_OF_A_CALL)
+        found = self._approvals.find(wanted)
+        asking = requesters_of(question)
+        for one in found:
+            if one.state is State.DENIED and now < one.until:
+                return one
+        for one in found:
+            same = set(one.routes) == set(routes) and all(is_requester(one, name) for name in asking)
+            if one.state is State.GRANTED and now < one.until and same:
+                return one
+        return next((one for one in found if one.state is State.PENDING), None)
+
+    def _join(self, question: Question, standing: Approval, routes: tuple[Route, ...]) -> Approval | None:
+        """The pending approval as the question leaves it; `None` where it gave way, or has changed meanwhile."""
+        newcomers = [name for name in requesters_of(question) if not is_requester(standing, name)]
+        pen = self._changes.pen(question.workspace, question.call.agent_id)
+        if pen.at >= standing.until:
+            act = Act(move=Move.EXPIRE, at=pen.at, via=Via.CLOCK)
+        elif set(routes) != set(standing.routes):
+            act = Act(move=Move.CANCEL, at=pen.at, via=Via.AGENT, text=SUPERSEDED)
+        else:
+            by = newcomers[0] if newcomers else ""
+            act = Act(move=Move.JOIN, at=pen.at, via=Via.AGENT, by=by, decision_id=question.decision_id)
+        try:
+            with self._changes.lock(standing.id):
+                after, messages = self._changes.keep(standing, act, pen)
+        except ConflictError:
+            return None
+        if after is not standing:
+            self._changes.announce(after, messages=messages)
+        return after if act.move is Move.JOIN and len(newcomers) <= 1 else None
+
+    def _last_granted(self, question: Question) -> Approval | None:
+        """What people granted last to the agent of this kind, to show what differs."""
+        call, states = question.call, frozenset({State.GRANTED, State.USED})
+        wanted = Wanted(
+            workspace=question.workspace, states=states, agent_id=call.agent_id, capability=call.capability, limit=1
+        )
+        return next(iter(self._approvals.find(wanted)), None)
