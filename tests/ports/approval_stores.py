@@ -18,6 +18,7 @@ from onpurpose.adapters.sql.approvals import SqlApprovals
 from onpurpose.adapters.sql.deliveries import SqlDeliveries
 from onpurpose.adapters.sql.documents import SqlDocuments
 from onpurpose.adapters.sql.engine import open_store
+from onpurpose.adapters.sql.local import LocalApprovals
 from onpurpose.core.approval import Approval, open_approval
 from onpurpose.core.delivery import Channel, Delivery, Event
 from onpurpose.core.routing import Route, Stage
@@ -59,10 +60,18 @@ def in_database(database: str) -> Iterator[Kept]:
         yield Kept(SqlApprovals(store), SqlDeliveries(store), outbox, SqlApprovals(second))
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+@contextlib.contextmanager
+def in_file(path: Path) -> Iterator[Kept]:
+    with contextlib.closing(LocalApprovals(path)) as one, contextlib.closing(LocalApprovals(path)) as second:
+        yield Kept(one, one, one, second)
+
+
+@pytest.fixture(params=["memory", "file", "sqlite", "postgresql"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
     if request.param == "memory":
         made = in_memory()
+    elif request.param == "file":
+        made = in_file(tmp_path / "audit.approvals")
     elif request.param == "sqlite":
         made = in_database(str(tmp_path / "onpurpose.db"))
     else:
