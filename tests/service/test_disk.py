@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,46 +9,38 @@ from pathlib import Path
 
 import httpx2
 import orjson
+import psycopg
 import pytest
 
 from onpurpose.adapters.signing import read_public_key, verify_signature
 from onpurpose.adapters.sql.reader import SqliteArchive
 from onpurpose.app import audit
+from tests.postgres import PostgresServer
+from tests.service.disk import fill, small_disk
 from tests.service.process import Load, ask, put_in_force, running
 
-NO_DISK = "a disk that can be filled needs root, who may mount one in memory"
 MEGABYTES = 24
+TABLES_MEGABYTES = 48
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small disk of its own, in memory."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m,mode=700", "tmpfs", str(place)]
-    try:
-        done = subprocess.run(command, check=False, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip(NO_DISK)
-    if done.returncode:
-        pytest.skip(NO_DISK)
-    try:
+    with small_disk(tmp_path / "disk", MEGABYTES) as place:
         yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
-def fill(disk: Path) -> Path:
-    """Take all the room that is left; the file that takes it."""
-    ballast = disk / "ballast"
-    with ballast.open("ab", buffering=0) as file:
-        for size in (1 << 20, 1 << 12, 1):
-            try:
-                while file.write(b"\0" * size) == size:
-                    pass
-            except OSError:
-                continue
-    return ballast
+@pytest.fixture
+def full_postgres(own_postgres: PostgresServer) -> Iterator[tuple[Path, str]]:
+    """A disk that holds the tables of a database, and nothing else of its server; and the database's URL."""
+    with psycopg.connect(own_postgres.url(), autocommit=True) as connection:
+        (data,) = connection.execute("SHOW data_directory").fetchone() or ("",)
+        owner = Path(data).stat()
+        with small_disk(Path(data).parent / "tables", TABLES_MEGABYTES, (owner.st_uid, owner.st_gid)) as place:
+            connection.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
+            connection.execute("CREATE DATABASE small TABLESPACE small")
+            yield place, own_postgres.url("small")
+            connection.execute("DROP DATABASE small WITH (FORCE)")
+            connection.execute("DROP TABLESPACE small")
 
 
 def wait_until_ready(client: httpx2.Client, status: int, seconds: float = 30) -> httpx2.Response:
@@ -114,3 +105,27 @@ def test_a_full_disk_refuses_changes_and_keeps_what_is_in_force(disk: Path) -> N
         ).is_success
         report = client.post("/v1/audit/verify").json()
         assert report["ok"], report
+
+
+def test_a_full_disk_under_postgresql_denies_and_room_heals_it(full_postgres: tuple[Path, str], tmp_path: Path) -> None:
+    disk, url = full_postgres
+    with running(url, tmp_path) as service, service.client() as client:
+        put_in_force(client)
+        load = Load(service, callers=4)
+        load.wait_for("allow", 100)
+        ballast = fill(disk)
+        load.wait_for("deny", 50)
+        denied = [one for one in (ask(client) for _ in range(20)) if one["outcome"] == "deny"]
+        assert {reason["code"] for one in denied for reason in one["reasons"]} == {"audit_unavailable"}
+        missing = wait_until_ready(client, 503).json()
+        assert any("log" in reason for reason in missing["reasons"]), missing
+        ballast.unlink()
+        load.wait_for("allow", 100)
+        load.stop()
+        assert wait_until_ready(client, 200).json() == {"status": "ready"}
+        report = client.post("/v1/audit/verify").json()
+        assert (report["ok"], report["whole"]) == (True, True), report
+        lines = client.get("/v1/audit/export", params={"whole": "true"}).text.splitlines()
+    recorded = {orjson.loads(line)["record"].get("id") for line in lines}
+    assert {name for name, outcome in load.answered if outcome == "allow"} <= recorded
+    assert not [one for one in load.refused if "500" in one], load.refused[:3]
