@@ -109,8 +109,8 @@ def _report_lines(log: Log, report: Report, key_beside: bool) -> Iterator[str]:
     records, chains = count(report.records, "record"), count(report.chains, "chain")
     for day in report.away:
         known = "" if day.proven else ", as is the day that holds the record of it"
-        file = f"{visible(day.file)}, SHA-256 {visible(day.digest)}"
-        yield f"not at hand: {visible(day.day)}, {count(day.records, 'record')}, let go{known}: {file}"
+        file = f"{visible(day.file)}, SHA-256 {day.digest}"
+        yield f"not at hand: {day.day}, {count(day.records, 'record')}, let go{known}: {file}"
     told = "nothing wrong" if report.ok else count(report.total, "finding")
     if report.away:
         told += f", without {count(len(report.away), 'archived day')}"

@@ -237,4 +237,6 @@ def _let_go(connection: Connection[TupleRow]) -> Iterator[tuple[date, Gone]]:
 
 
 def _is_sound(archive: DayArchive) -> bool:
-    return all(0 < first <= last and _HASH.fullmatch(digest) for first, last, digest in archive.chains.values())
+    spans = archive.chains.values()
+    hashes = [archive.digest, *(digest for _, _, digest in spans)]
+    return all(map(_HASH.fullmatch, hashes)) and all(0 < first <= last for first, last, _ in spans)
