@@ -6,7 +6,8 @@ import pytest
 
 from onpurpose.adapters.elements.dialect import DIALECTS
 from onpurpose.core.outcome import Outcome
-from onpurpose.core.purpose import SQL_DIALECTS, Settings, SqlSource
+from onpurpose.core.purpose import SQL_DIALECTS, Notify, Settings, SqlSource
+from onpurpose.core.routing import DEFAULT, Route, Stage
 from onpurpose.lang.settings import parse_settings
 from tests.lang.reading import problems, told
 
@@ -96,3 +97,66 @@ def test_a_defect_of_sql_is_refused_at_its_place_with_its_cure(entry, place, cur
     assert told(text, parse_settings) == [place]
     (problem,) = problems(text, parse_settings)
     assert cure in problem.help
+
+
+# -- who is asked, and where they are told
+
+
+@pytest.mark.parametrize(
+    ("text", "route"),
+    [
+        ("unmatched: deny\n", DEFAULT),
+        ("approvers: group:x\n", Route(stages=(Stage(approvers=("group:x",)),))),
+        ("step_up: true\n", Route(step_up=True)),
+    ],
+)
+def test_a_workspace_says_who_is_asked(text, route):
+    assert parse_settings(text).route == route
+
+
+@pytest.mark.parametrize(
+    ("text", "told_where"),
+    [
+        ("{slack: C0123}", Notify(slack="C0123")),
+        ("{slack: {channel: G9AZ, direct: true}}", Notify(slack="G9AZ", slack_direct=True)),
+        ("{slack: {direct: true}, email: true}", Notify(slack_direct=True, email=True)),
+        ("{email: false}", Notify()),
+        ("{webhooks: https://a.example/x?y=1}", Notify(webhooks=("https://a.example/x?y=1",))),
+        (
+            "{webhooks: ['https://a.example:8443/', 'http://localhost:9/h', 'http://127.0.0.1/', 'http://[::1]/']}",
+            Notify(webhooks=("https://a.example:8443/", "http://localhost:9/h", "http://127.0.0.1/", "http://[::1]/")),
+        ),
+    ],
+)
+def test_where_people_are_told_is_stated(text, told_where):
+    assert parse_settings(f"notify: {text}\n").notify == told_where
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("true", "1:9 wrong-type"),
+        ("{}", "1:9 empty"),
+        ("{mail: true}", "1:10 unknown-key"),
+        ("{email: 1}", "1:17 wrong-type"),
+        ("{slack: '#approvals'}", "1:17 malformed-channel"),
+        ("{slack: c0123}", "1:17 malformed-channel"),
+        ("{slack: ''}", "1:17 empty"),
+        ("{slack: {}}", "1:17 empty"),
+        ("{slack: []}", "1:17 wrong-type"),
+        ("{slack: {chanel: C0123}}", "1:18 unknown-key"),
+        ("{slack: {direct: 'true'}}", "1:26 wrong-type"),
+        ("{webhooks: http://a.example/}", "1:20 malformed-url"),
+        ("{webhooks: ftp://a.example/}", "1:20 malformed-url"),
+        ("{webhooks: 'https://'}", "1:20 malformed-url"),
+        ("{webhooks: 'https://u:p@a.example/'}", "1:20 malformed-url"),
+        ("{webhooks: 'https://a.example/#x'}", "1:20 malformed-url"),
+        ("{webhooks: 'https://a.example:x/'}", "1:20 malformed-url"),
+        ("{webhooks: 'https://a.example/ x'}", "1:20 malformed-url"),
+        ("{webhooks: 'https://b\u00fccher.example/'}", "1:20 malformed-url"),
+        ("{webhooks: 'https://a.example/" + "x" * 2048 + "'}", "1:20 malformed-url"),
+        ("{webhooks: [" + ", ".join(f"'https://a.example/{n}'" for n in range(11)) + "]}", "1:20 too-many"),
+    ],
+)
+def test_where_nobody_can_be_told_is_refused(text, place):
+    assert told(f"notify: {text}\n", parse_settings) == [place]

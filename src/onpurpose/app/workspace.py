@@ -69,6 +69,7 @@ class InForce:
         self.version = contents.version
         self.refusal: Decision | None = None
         self.touching = Touching((), None)
+        self.settings = Settings()
         self._by_name: dict[str, State] = {}
         self._choices: tuple[Choice, ...] | None = None
         self._candidates: tuple[Candidate, ...] = ()
@@ -87,16 +88,15 @@ class InForce:
         if index is not None:
             self._choices = tuple(self._chosen(index))
         settings = next(_live(contents, Kind.SETTINGS), None)
-        given = Settings()
         if settings is not None:
-            given, self.touching = compiled.get(settings, lambda one: _settings(one, readers))
+            self.settings, self.touching = compiled.get(settings, lambda one: _settings(one, readers))
         self._candidates = tuple(self._candidates_of(contents, compiled))
         self._base = Rules(
             policies=None,
             candidates=(),
             purposes=_book(contents, compiled),
-            purpose_required=given.purpose_required,
-            unmatched=given.unmatched,
+            purpose_required=self.settings.purpose_required,
+            unmatched=self.settings.unmatched,
         )
 
     def _chosen(self, index: Revision) -> Iterator[Choice]:
