@@ -1,6 +1,7 @@
 """Decisions over HTTP: one process, load from wrk on loopback, beside the bare limits of what it stands on.
 
-Needs `wrk`. The server runs in a process of its own, on whatever core the system gives it.
+Needs `wrk`, and a PostgreSQL as `postgres.py` does: without one, what needs it is left out. The server runs
+in a process of its own, on whatever core the system gives it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -65,6 +66,7 @@ class Row(NamedTuple):
 
 DURABLE = Row("evaluate, durable on SQLite", "durable")
 SERVICE = Row("the same by a whole service: feed, statistics, policies of a workspace", "service")
+POSTGRES = Row(f"evaluate, durable on PostgreSQL, {MANY} connections", "postgres", MANY)
 ROWS = (
     Row("asyncio protocol that answers the same bytes", "protocol"),
     Row("raw ASGI that reads the body and answers the same bytes", "asgi"),
@@ -73,6 +75,8 @@ ROWS = (
     DURABLE,
     Row("evaluate, durable on SQLite, 1 connection", "durable", 1),
     Row(f"evaluate, durable on SQLite, {MANY} connections", "durable", MANY),
+    Row(f"raw ASGI and a record of it durable on PostgreSQL, {MANY} connections", "asgi-postgres", MANY),
+    POSTGRES,
     SERVICE,
     Row("evaluate/batch of 64, durable on SQLite, 8 connections", "durable", 8, 64),
 )
@@ -81,7 +85,8 @@ ROWS = (
 def tables() -> list[Table]:
     if shutil.which("wrk") is None:
         raise SystemExit("this benchmark needs `wrk`: apt-get install wrk")
-    measured = {row: _measure(row) for row in ROWS}
+    with _postgres() as url:
+        measured = {row: _measure(row, url) for row in ROWS if url or "postgres" not in row.server}
     rows = []
     for row, found in measured.items():
         each = row.batch or 1
@@ -93,14 +98,42 @@ def tables() -> list[Table]:
     notes = [
         f"target: {TARGET_RATE:,} decisions/s, durable: {rate:,.0f}, {target(rate, TARGET_RATE, at_least=True)}",
         f"target: p99 under {TARGET_P99:.0f} ms at {CONNECTIONS} connections: {p99:.2f}, {target(p99, TARGET_P99)}",
+        _postgres_note(measured.get(POSTGRES)),
         f"{load}; {len(CASES)} calls by eight rules in turn; wrk shares the machine with the server",
         "processor: what the server's process took of all cores for one decision",
     ]
     return [Table("Decisions over HTTP, one process", ["", "decisions/s", "p50", "p99", "processor"], rows, notes)]
 
 
-def _measure(row: Row) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder, _running(row.server, folder) as (port, process):
+def _postgres_note(found: Mapping[str, float] | None) -> str:
+    if found is None:
+        return "no PostgreSQL here, so that its rows are left out: install one"
+    rate = found["rate"]
+    kept = target(rate, TARGET_RATE, at_least=True)
+    return (
+        f"target: {TARGET_RATE:,} decisions/s, durable on PostgreSQL: {rate:,.0f}, {kept}; "
+        "PostgreSQL shares the machine, and what it takes of the processor is not counted"
+    )
+
+
+@contextmanager
+def _postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL that syncs each commit, or an empty text."""
+    try:
+        from postgres import _server
+    except ImportError:
+        yield ""
+        return
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(_server())
+        except SystemExit:
+            url = ""
+        yield url
+
+
+def _measure(row: Row, url: str = "") -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder, _running(row.server, folder, url) as (port, process):
         secret = _prepare(port, Path(folder)) if row.server == "service" else SECRET
         script = Path(folder) / "load.lua"
         script.write_text(_script(row.batch, secret), encoding="utf-8")
@@ -159,10 +192,10 @@ def _call(number: int) -> Mapping[str, object]:
 
 
 @contextmanager
-def _running(kind: str, folder: str) -> Iterator[tuple[int, Process]]:
+def _running(kind: str, folder: str, url: str = "") -> Iterator[tuple[int, Process]]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, __file__, "--serve", kind, str(port), folder])
+    process = subprocess.Popen([sys.executable, __file__, "--serve", kind, str(port), folder, url])
     try:
         _wait(port, process)
         yield port, process
@@ -186,17 +219,39 @@ def _wait(port: int, process: Process) -> None:
 # -- what runs in the server's process
 
 
-def serve(kind: str, port: int, folder: str) -> None:
+def serve(kind: str, port: int, folder: str, url: str = "") -> None:
     if kind == "protocol":
         _serve_protocol(port)
     elif kind == "asgi":
         _serve_asgi(port)
     elif kind == "asgi-durable":
-        _serve_asgi(port, Path(folder) / "onpurpose.db")
+        _serve_asgi(port, _sqlite(folder))
+    elif kind == "asgi-postgres":
+        _serve_asgi(port, _on_postgres(url, folder))
     elif kind == "service":
         _serve_service(port, Path(folder))
     else:
-        _serve_product(port, HeadLedger() if kind == "head" else str(Path(folder) / "onpurpose.db"))
+        _serve_product(port, _ledger(kind, url, folder))
+
+
+def _ledger(kind: str, url: str, folder: str) -> Any:
+    if kind == "head":
+        return HeadLedger()
+    return _sqlite(folder) if kind == "durable" else _on_postgres(url, folder)
+
+
+def _sqlite(folder: str) -> Any:
+    from onpurpose.wiring import ledger_at
+
+    return ledger_at(Path(folder) / "onpurpose.db")
+
+
+def _on_postgres(url: str, folder: str) -> Any:
+    from onpurpose.adapters.signing import KeyFile
+    from onpurpose.adapters.sql.postgres import PostgresLedger
+
+    here = Path(folder)
+    return PostgresLedger(url, signer=KeyFile(here / "key", here / "pub"), anchor=here / "anchor")
 
 
 def _serve_protocol(port: int) -> None:
@@ -216,14 +271,11 @@ def _serve_protocol(port: int) -> None:
     uvloop.run(run())
 
 
-def _serve_asgi(port: int, log: Path | None = None) -> None:
+def _serve_asgi(port: int, ledger: Any = None) -> None:
     import uvicorn
 
     from onpurpose.core.record import Record
     from onpurpose.waiting import done
-    from onpurpose.wiring import ledger_at
-
-    ledger = None if log is None else ledger_at(log)
 
     headers = [(b"content-type", b"application/json"), (b"content-length", b"430")]
     body = _REPLY.partition(b"\r\n\r\n")[2]
@@ -269,6 +321,8 @@ def _serve_product(port: int, audit: Any) -> None:
         settings=Settings(),
     )  # fmt: skip
     run(build(parts), port=port)
+    if hasattr(audit, "close"):
+        audit.close()
 
 
 def _serve_service(port: int, folder: Path) -> None:
@@ -282,6 +336,6 @@ def _serve_service(port: int, folder: Path) -> None:
 
 if __name__ == "__main__":
     if "--serve" in sys.argv:
-        serve(sys.argv[2], int(sys.argv[3]), sys.argv[4])
+        serve(sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5] if len(sys.argv) > 5 else "")
     else:
         report(tables)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, InvalidStateError
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -128,8 +128,15 @@ class Promise(Generic[T]):
         callbacks = self._callbacks
         if callbacks:
             self._callbacks = []
+            self._tell_all(iter(callbacks))
+
+    def _tell_all(self, callbacks: Iterator[Callable[[Any], object]]) -> None:
+        try:
             for fn in callbacks:
                 self._call(fn)
+        except BaseException:  # that of one must not keep the others waiting
+            self._tell_all(callbacks)
+            raise
 
     def _call(self, fn: Callable[[Any], object]) -> None:
         try:
