@@ -71,18 +71,6 @@ def test_a_new_key_retires_the_others_unless_they_retire_earlier(store: Store) -
     assert {one.kid: one.retires_at for one in keys.keys()} == {"early": 20, "late": 30, "new": None}  # noqa: SIM118
 
 
-def test_a_key_retires_earlier_and_never_later(store: Store) -> None:
-    keys = SqlSigningKeys(store)
-    keys.add(signing_key("a", 1), retire_others_at=None, notes=[])
-    keys.add(signing_key("b", 2), retire_others_at=None, notes=[])
-    for at, wanted in ((50, 50), (60, 50), (40, 40)):
-        keys.retire("a", at, notes=[b"retired"])
-        assert [one.retires_at for one in keys.keys()] == [wanted, None]  # noqa: SIM118
-    with pytest.raises(MissingError, match="`c`"):
-        keys.retire("c", 1, notes=[b"note"])
-    assert [body for _, body in SqlDocuments(store).unsent(10)] == [b"retired"] * 3
-
-
 def test_revocations_are_listed_until_they_are_over(store: Store) -> None:
     keys = SqlSigningKeys(store)
     given = [revocation("a"), revocation("b", until=50), revocation("a", kind=RevocationKind.AGENT, workspace="other")]

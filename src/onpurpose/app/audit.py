@@ -54,14 +54,16 @@ def export(archive: Archive, after: int | None = None) -> Iterator[bytes]:
     `"damaged":"HEX"` instead of `"record"`. Records whose day's archive is not at hand have no line.
     """
     for stored in _at_hand(archive.records(after)):
-        place = {
-            "position": stored.position, "chain": stored.chain, "seq": stored.seq, "hash": stored.hash.hex(),
-        }  # fmt: skip
-        head = orjson.dumps(place)[:-1]
+        head = orjson.dumps(place(stored))[:-1]
         if _is_json(stored.body):
             yield head + b',"record":' + stored.body + b"}\n"
         else:
             yield head + b',"damaged":"' + stored.body.hex().encode() + b'"}\n'
+
+
+def place(stored: Stored) -> dict[str, object]:
+    """Where a record stands, as an export tells it."""
+    return {"position": stored.position, "chain": stored.chain, "seq": stored.seq, "hash": stored.hash.hex()}
 
 
 def tail(archive: Archive, count: int) -> list[Stored]:

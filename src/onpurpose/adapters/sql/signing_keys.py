@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, insert, or_, select, update
+from sqlalchemy import ColumnElement, case, insert, or_, select, update
 
 from onpurpose.adapters.sql import tables
 from onpurpose.adapters.sql.changes import keep_notes, next_version, tell
 from onpurpose.adapters.sql.engine import Store
-from onpurpose.core.revision import MissingError
 from onpurpose.core.token import Revocation, RevocationKind, SigningKey
 
 _KEYS = tables.signing_keys.c
@@ -51,16 +50,8 @@ class SqlSigningKeys:
         with self._store.writing() as connection:
             connection.execute(insert(tables.signing_keys).values(row))
             if retire_others_at is not None:
-                _retire(connection, _KEYS.kid != key.kid, retire_others_at)
-            tell(connection)
-            keep_notes(connection, notes)
-
-    def retire(self, kid: str, at: int, *, notes: Sequence[bytes]) -> None:
-        """Have the key retire at that time, or earlier where it does already. `MissingError` where there is none."""
-        with self._store.writing() as connection:
-            if connection.scalar(select(_KEYS.kid).where(_KEYS.kid == kid)) is None:
-                raise MissingError(f"there is no signing key `{kid}`")
-            _retire(connection, _KEYS.kid == kid, at)
+                others = _KEYS.kid != key.kid, or_(_KEYS.retires_at.is_(None), _KEYS.retires_at > retire_others_at)
+                connection.execute(update(tables.signing_keys).where(*others).values(retires_at=retire_others_at))
             tell(connection)
             keep_notes(connection, notes)
 
@@ -92,11 +83,6 @@ class SqlSigningKeys:
             if connection.execute(update(tables.revocations).where(same).values(later)).rowcount == 0:
                 connection.execute(insert(tables.revocations).values({**key, **times}))
             keep_notes(connection, notes)
-
-
-def _retire(connection: Connection, which: ColumnElement[bool], at: int) -> None:
-    later = or_(_KEYS.retires_at.is_(None), _KEYS.retires_at > at)
-    connection.execute(update(tables.signing_keys).where(which, later).values(retires_at=at))
 
 
 def _later(column: ColumnElement[Any], time: int) -> ColumnElement[Any]:

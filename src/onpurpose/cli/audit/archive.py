@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from onpurpose.cli.audit.log import is_postgres
 from onpurpose.cli.output import Exit, count, fail, say, say_json, verb_options, visible
 from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.record import LedgerError, Receipt, archive_of
@@ -25,7 +26,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 LONGEST_REASON = 1000
 """How long the reason of an order may be, in characters."""
 
-_POSTGRES = ("postgresql:", "postgres:")
 _CLOSED = "a day is closed a day after its end (UTC); without --day every closed day is archived"
 _LET_GO = "days are let go oldest first, each once `onpurpose audit archive` has archived it into this --folder"
 _AGAIN = "mend that, and run it again: what is done stays done"
@@ -112,7 +112,7 @@ def retain(  # noqa: PLR0913, PLR0917  these are its options
 @contextmanager
 def _opened(database: str, folder: Path, directory: Path) -> Iterator[_Log]:
     """The log, to archive its days into the folder; it is written with the service's key."""
-    if not database.startswith(_POSTGRES):
+    if not is_postgres(database):
         cure = "name it by --database postgresql://USER@HOST/NAME; a SQLite log is one file, which can be moved whole"
         fail("days are archived of a log in PostgreSQL alone, and --database names none", cure)
     try:

@@ -14,8 +14,6 @@ from onpurpose.ports import Archive
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_POSTGRES = ("postgresql:", "postgres:")
-
 
 class Log(Struct, frozen=True):
     """Where a log is: `place` is a path or the URL of a PostgreSQL database, `folder` where archived days lie."""
@@ -26,13 +24,18 @@ class Log(Struct, frozen=True):
     @property
     def path(self) -> Path | None:
         """The log's file; `None` for one in PostgreSQL."""
-        return None if self.place.startswith(_POSTGRES) else Path(self.place)
+        return None if is_postgres(self.place) else Path(self.place)
 
     def __str__(self) -> str:
         """The log's name, without the password that a URL may hold."""
         return self.place if self.path is not None else _address(self.place)
 
     __repr__ = __str__
+
+
+def is_postgres(place: str) -> bool:
+    """Whether it names a database in PostgreSQL, rather than a file."""
+    return place.startswith(("postgresql:", "postgres:"))
 
 
 def log_options(function: F) -> F:

@@ -66,9 +66,8 @@ def _pause() -> bool:
 def _show(stored: Stored, as_json: bool) -> None:
     record = _record(stored)
     if as_json:
-        place = {"position": stored.position, "chain": stored.chain, "seq": stored.seq, "hash": stored.hash.hex()}
         body = {"damaged": stored.body.hex()} if record is None else {"record": record}
-        say_json(place | body, indent=None)
+        say_json({**use.place(stored), **body}, indent=None)
     elif record is None:
         say(f"{'':<24}  damaged record at position {stored.position}")
     else:
