@@ -82,12 +82,14 @@ class _Composer:
     def follow(self, text: str) -> Generator[None, None, None]:
         """Build the tree, until the end of the text or what makes the rest unreadable."""
         get_event, take, scalar = open_parser(text).get_event, self._TAKE, self._scalar
+        steps = range(_STEP)
         while True:
-            for _ in range(_STEP):
+            for _ in steps:
                 event = get_event()
-                if type(event) is ScalarEvent:
+                kind = type(event)
+                if kind is ScalarEvent:
                     self._children.append(scalar(event))
-                elif not take[type(event)](self, event):
+                elif not take[kind](self, event):
                     return
             yield
 
@@ -179,7 +181,7 @@ class _Composer:
             self._properties(event)
         plain = event.implicit[0]
         known = self._plain if plain else self._quoted
-        value = known.get(text, known)
+        value = known.get(text, known)  # `None` is a value too
         if value is known:
             value = self._read(text, plain=plain)
             if len(known) < _MOST_KNOWN:  # to grow and to free a large one would hold up every other thread
@@ -215,9 +217,8 @@ class _Composer:
     def _close(self, mapping: Mapping) -> None:
         """Check a finished mapping's keys; its length is that of its first line, up to the first value."""
         children = mapping.children
-        keys = children[::2]
-        texts = {key.value for key in keys if type(key) is Scalar and type(key.value) is str}
-        if len(texts) != len(keys):
+        texts = {key.value for key in children[::2] if type(key) is Scalar and type(key.value) is str}
+        if 2 * len(texts) != len(children):
             self._mend_keys(mapping)
             children = mapping.children
         if children:
