@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from urllib.request import Request, urlopen
 
 from common import CASES, CONTEXT, EIGHT, HeadLedger, Table, policy_text, report, target
 
@@ -55,6 +56,13 @@ end
 """
 
 
+class Server(NamedTuple):
+    """A PostgreSQL, and the folder of the key that signs what all rows write there."""
+
+    url: str
+    folder: str
+
+
 class Row(NamedTuple):
     """What is measured: how the server is made, how many connections, how many calls a request."""
 
@@ -85,8 +93,8 @@ ROWS = (
 def tables() -> list[Table]:
     if shutil.which("wrk") is None:
         raise SystemExit("this benchmark needs `wrk`: apt-get install wrk")
-    with _postgres() as url:
-        measured = {row: _measure(row, url) for row in ROWS if url or "postgres" not in row.server}
+    with _postgres() as server:
+        measured = {row: _measure(row, server) for row in ROWS if server or "postgres" not in row.server}
     rows = []
     for row, found in measured.items():
         each = row.batch or 1
@@ -117,29 +125,37 @@ def _postgres_note(found: Mapping[str, float] | None) -> str:
 
 
 @contextmanager
-def _postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL that syncs each commit, or an empty text."""
+def _postgres() -> Iterator[Server | None]:
+    """A PostgreSQL that syncs each commit, if there is one."""
     try:
         from postgres import _server
     except ImportError:
-        yield ""
+        yield None
         return
     with ExitStack() as stack:
         try:
             url = stack.enter_context(_server())
         except SystemExit:
-            url = ""
-        yield url
+            yield None
+        else:
+            yield Server(url, stack.enter_context(tempfile.TemporaryDirectory()))
 
 
-def _measure(row: Row, url: str = "") -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder, _running(row.server, folder, url) as (port, process):
+def _measure(row: Row, server: Server | None = None) -> dict[str, float]:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        url = ""
+        if server is not None and "postgres" in row.server:
+            url, folder = server
+        port, process = stack.enter_context(_running(row.server, folder, url))
         secret = _prepare(port, Path(folder)) if row.server == "service" else SECRET
         script = Path(folder) / "load.lua"
         script.write_text(_script(row.batch, secret), encoding="utf-8")
         _wrk(port, script, row.connections, 1)
         before = _cpu(process)
         found = _wrk(port, script, row.connections, SECONDS)
+        if "asgi" not in row.server and row.server != "protocol" and not _is_recorded(port, secret):
+            raise SystemExit(f"{row.what}: calls were denied as they could not be recorded")
         found["cpu"] = (_cpu(process) - before) / found["requests"] * 1e6
     if found["errors"]:
         raise SystemExit(f"{row.what}: {found['errors']:.0f} requests went wrong")
@@ -158,6 +174,14 @@ def _prepare(port: int, folder: Path) -> str:
         promoting = {"reason": "a benchmark", "overrides": limits}
         client.post("/v1/policies/bench/promote", json=promoting).raise_for_status()
     return secret
+
+
+def _is_recorded(port: int, secret: str) -> bool:
+    """Whether a call is decided on its merits: one that cannot be recorded is denied, and answered all the same."""
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+    asked = Request(f"http://127.0.0.1:{port}/v1/evaluate", json.dumps(_call(0)).encode(), headers)
+    with urlopen(asked, timeout=30) as answer:
+        return b"audit_unavailable" not in answer.read()
 
 
 def _wrk(port: int, script: Path, connections: int, seconds: int) -> dict[str, float]:
