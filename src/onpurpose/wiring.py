@@ -19,6 +19,7 @@ from onpurpose.app.policies import Choice, Fixed, Held, Policies
 from onpurpose.core.call import Call
 from onpurpose.core.policy import Policy
 from onpurpose.core.result import Result
+from onpurpose.local import Asking, LocalDesk, approvals_beside
 from onpurpose.ports import Ledger
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ class Gate(road.Gate):
     `audit_key`: the Ed25519 key that signs the log's checkpoints (made at first use); beside the log
     unless named. Keep it where whoever may touch the log may not read it.
 
+    `approvals`: the file of the approvals that decisions ask for (made at the first one); beside the log
+    unless named. `False` keeps none: what needs a person is then refused. Without a log there are none.
+
     A changed file is taken up within about half a second; one that cannot be read keeps the last
     good policy in force. Nothing here raises for a bad policy or log: every call is denied instead,
     `status()` says why. `TypeError` and `ValueError` are for arguments of a wrong form.
@@ -60,19 +64,23 @@ class Gate(road.Gate):
         audit: str | os.PathLike[str] | Ledger | None = "onpurpose.db",
         *,
         audit_key: str | os.PathLike[str] | None = None,
+        approvals: str | os.PathLike[str] | bool = True,
         masking: Masking | None = None,
         reload_seconds: float = RELOAD_SECONDS,
         audit_timeout_seconds: float = road.PATIENCE_SECONDS,
     ) -> None:
         policies = Policies(FileSource)
         self._ledger_here = ledger_at(audit, audit_key) if isinstance(audit, str | os.PathLike) else audit
+        masking = masking or Masking()
+        self._people = _asking(approvals, audit, self._ledger_here, masking)
         super().__init__(
             policies,
             self._ledger_here,
             clock=SystemClock(),
             new_id=Ids().new,
-            masking=masking or Masking(),
+            masking=masking,
             patience=audit_timeout_seconds,
+            asking=self._people,
         )
         _choose(policies, policy)
         self._beat = Beat(self.refresh, reload_seconds)
@@ -128,6 +136,8 @@ class Gate(road.Gate):
     def close(self) -> None:
         """Stop watching policies, write what is pending, anchor the log. Calls are denied from now on."""
         self._beat.stop()
+        if self._people is not None:
+            self._people.close()
         if self._ledger_here is not None:
             self._ledger_here.close()
 
@@ -234,6 +244,24 @@ def ledger_at(path: str | os.PathLike[str], key: str | os.PathLike[str] | None =
 
     log = Path(path)
     return SqliteLedger(log, signer=KeyFile(key_beside(log) if key is None else key, log.with_name(f"{log.name}.pub")))
+
+
+def _asking(
+    approvals: str | os.PathLike[str] | bool,
+    audit: str | os.PathLike[str] | Ledger | None,
+    ledger: Ledger | None,
+    masking: Masking,
+) -> Asking | None:
+    """What asks people for a gate: nothing without a log, or without a place for what they decide."""
+    if ledger is None or approvals is False:
+        return None
+    if approvals is not True:
+        path = Path(approvals)
+    elif isinstance(audit, str | os.PathLike):
+        path = approvals_beside(Path(audit))
+    else:
+        return None
+    return Asking(lambda: LocalDesk(path, ledger, masking))
 
 
 def key_beside(log: Path) -> Path:

@@ -59,6 +59,8 @@ class Result(Struct, eq=False):
         lines = [f"{self.outcome}: {_shown(self.call.capability)} by {_shown(self.call.agent_id)}"]
         for reason in self.reasons:
             lines.extend(_lines(reason))
+        if self.approval is not None:
+            lines.append(f"  approval {self.approval.id}: {self.approval.state}")
         if self.receipt is not None:
             lines.append(f"  record {self.receipt.chain[:8]}:{self.receipt.seq}, decision {self.decision_id}")
         return "\n".join(lines)
