@@ -64,6 +64,20 @@ def test_what_is_told_again_is_judged_at_least_as_strictly(policy: p.Policy, cal
 
 
 @laws
+@given(some.conditions, some.payloads, some.policy_contexts, st.sampled_from(MASKINGS))
+def test_no_condition_that_denies_is_passed_by_what_is_hidden(
+    condition: p.Condition, payload: object, context: dict[str, object] | None, masking: Masking
+) -> None:
+    call = Call("agent", "a.b", payload, context)
+    policy = some.policy([some.rule(Outcome.DENY, "a.b", condition), some.rule(Outcome.ALLOW, "*")])
+    try:
+        told = again(call, masking)
+    except Malformed:
+        assume(False)
+    assert outcome(policy, told.call) >= outcome(policy, call)
+
+
+@laws
 @given(some.policies, some.capabilities, some.json_payloads)
 def test_a_call_of_plain_json_without_secrets_is_told_as_it_was(
     policy: p.Policy, capability: str, payload: object
