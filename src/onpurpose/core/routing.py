@@ -84,4 +84,4 @@ def folded(name: str) -> str:
     if name.isascii() and name.isprintable():
         return name.replace(" ", "").lower()
     seen = normalize("NFKC", normalize("NFKC", name).casefold())
-    return "".join(char for char in seen if category(char)[0] not in "CZ")
+    return normalize("NFKC", "".join(char for char in seen if category(char)[0] not in "CZ"))
