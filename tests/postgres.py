@@ -16,6 +16,7 @@ import functools
 import os
 import pwd
 import secrets
+import select
 import shutil
 import socket
 import subprocess
@@ -74,6 +75,7 @@ class PostgresServer:
         self._password = secrets.token_hex(16)
         self._port = _free_port()
         self._watcher: subprocess.Popen[bytes] | None = None
+        self._pid = 0
         try:
             self._make(durable=durable)
             self.start()
@@ -89,6 +91,7 @@ class PostgresServer:
         """Start it, on the port that it always had; returns when it takes connections."""
         self._run("pg_ctl", "start", "-w", "-t", "60", "-D", self._data, "-l", self._folder / "log")
         pid = (self._data / "postmaster.pid").read_text().split()[0]
+        self._pid = int(pid)
         # Our end of the pipe closes with us, however we end.
         script = 'read -r _; kill -QUIT "$1"; sleep 1; rm -rf -- "$2"'
         command = ["/bin/sh", "-c", script, "sh", pid, str(self._folder)]
@@ -101,6 +104,16 @@ class PostgresServer:
     def kill(self) -> None:
         """End it as a crash does: without a word to anybody, so that the next start has to recover."""
         self._end("immediate")
+
+    def wait_for_its_end(self, seconds: float = 60) -> None:
+        """Return once it has ended of itself, as it does where it cannot recover; it may then be started."""
+        with contextlib.suppress(ProcessLookupError):
+            process = os.pidfd_open(self._pid)
+            try:
+                assert select.select([process], [], [], seconds)[0], f"it has not ended: {self._log()}"
+            finally:
+                os.close(process)
+        self._stop_watching()
 
     def close(self) -> None:
         """Stop it if it runs, and leave nothing behind."""
@@ -124,11 +137,14 @@ class PostgresServer:
         with (self._data / "postgresql.conf").open("a") as file:
             file.write(settings)
 
-    def _end(self, mode: str) -> None:
+    def _stop_watching(self) -> None:
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             watcher.kill()
             watcher.communicate()
+
+    def _end(self, mode: str) -> None:
+        self._stop_watching()
         self._run("pg_ctl", "stop", "-w", "-t", "60", "-D", self._data, "-m", mode)
 
     def _run(self, program: str, *arguments: str | Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -21,6 +23,7 @@ from tests.service.process import Load, ask, put_in_force, running
 
 MEGABYTES = 24
 TABLES_MEGABYTES = 48
+WAL_MEGABYTES = 96
 
 
 @pytest.fixture
@@ -41,6 +44,35 @@ def full_postgres(own_postgres: PostgresServer) -> Iterator[tuple[Path, str]]:
             yield place, own_postgres.url("small")
             connection.execute("DROP DATABASE small WITH (FORCE)")
             connection.execute("DROP TABLESPACE small")
+
+
+@pytest.fixture
+def full_wal(own_postgres: PostgresServer) -> Iterator[Path]:
+    """A disk that holds the write-ahead log of the server, and nothing else."""
+    with psycopg.connect(own_postgres.url()) as connection:
+        (data,) = connection.execute("SHOW data_directory").fetchone() or ("",)
+        connection.rollback()
+        connection.autocommit = True
+        for name in ("max_wal_size", "min_wal_size"):
+            connection.execute(f"ALTER SYSTEM SET {name} = '32MB'")
+    own_postgres.stop()
+    owner = Path(data).stat()
+    with small_disk(Path(data).parent / "wal", WAL_MEGABYTES, (owner.st_uid, owner.st_gid)) as place:
+        shutil.copytree(Path(data) / "pg_wal", place / "pg_wal")
+        for path in [place / "pg_wal", *(place / "pg_wal").rglob("*")]:
+            os.chown(path, owner.st_uid, owner.st_gid)
+        shutil.rmtree(Path(data) / "pg_wal")
+        (Path(data) / "pg_wal").symlink_to(place / "pg_wal")
+        own_postgres.start()
+        yield place
+        own_postgres.stop()
+
+
+def need_room(url: str) -> None:
+    """Have the server begin one file after another of its write-ahead log."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for _ in range(100):
+            connection.execute("SELECT pg_switch_wal()")
 
 
 def wait_until_ready(client: httpx2.Client, status: int, seconds: float = 30) -> httpx2.Response:
@@ -123,9 +155,34 @@ def test_a_full_disk_under_postgresql_denies_and_room_heals_it(full_postgres: tu
         load.wait_for("allow", 100)
         load.stop()
         assert wait_until_ready(client, 200).json() == {"status": "ready"}
-        report = client.post("/v1/audit/verify").json()
-        assert (report["ok"], report["whole"]) == (True, True), report
-        lines = client.get("/v1/audit/export", params={"whole": "true"}).text.splitlines()
+        assert_recorded(client, load)
+
+
+def test_a_postgresql_that_a_full_disk_ended_is_gone_on_with_once_it_runs(
+    own_postgres: PostgresServer, full_wal: Path, tmp_path: Path
+) -> None:
+    with running(own_postgres.url(), tmp_path) as service, service.client() as client:
+        put_in_force(client)
+        load = Load(service, callers=4)
+        load.wait_for("allow", 50)
+        ballast = fill(full_wal)
+        with pytest.raises(psycopg.Error):
+            need_room(own_postgres.url())
+        own_postgres.wait_for_its_end()  # without room it cannot recover
+        load.wait_for("deny", 20)
+        ballast.unlink()
+        own_postgres.start()
+        load.wait_for("allow", 50)
+        load.stop()
+        assert wait_until_ready(client, 200).json() == {"status": "ready"}
+        assert_recorded(client, load)
+
+
+def assert_recorded(client: httpx2.Client, load: Load) -> None:
+    """The log is whole, and holds whatever was allowed; and nothing was worse than denied."""
+    report = client.post("/v1/audit/verify").json()
+    assert (report["ok"], report["whole"]) == (True, True), report
+    lines = client.get("/v1/audit/export", params={"whole": "true"}).text.splitlines()
     recorded = {orjson.loads(line)["record"].get("id") for line in lines}
     assert {name for name, outcome in load.answered if outcome == "allow"} <= recorded
     assert not [one for one in load.refused if "500" in one], load.refused[:3]
