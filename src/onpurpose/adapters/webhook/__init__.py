@@ -1,0 +1,1 @@
+"""Webhooks: what becomes of approvals, told to other programs, signed."""
