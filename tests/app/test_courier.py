@@ -17,7 +17,7 @@ from onpurpose.app.lane import BATCH
 from onpurpose.core.delivery import Channel, Delivery, Event, Progress, RetryError, UndeliverableError
 from onpurpose.core.revision import StoreError
 from onpurpose.core.routing import Route, Stage
-from tests.app.courier_world import HOUR, LINKS, World
+from tests.app.courier_world import HOUR, LINKS, USERS, World, user
 from tests.app.keys import SECOND
 
 MAIL = (Channel.EMAIL, "anna")
@@ -87,6 +87,14 @@ def test_nobody_is_asked_who_cannot_decide(recipient: str) -> None:
     world.courier().step(Channel.EMAIL)
     assert world.boxes[Channel.EMAIL].got == []
     assert (world.kept(mail).progress, world.kept(mail).ref) == (Progress.SENT, "")
+
+
+def test_nobody_is_asked_by_another_account_of_whom_the_request_comes_from() -> None:
+    world = World(users=[*USERS, user("robert", email="BOB@example.com")])
+    _, (mail,) = world.ask((Channel.EMAIL, "robert"), requesters=("bob",))
+    world.courier().step(Channel.EMAIL)
+    assert world.boxes[Channel.EMAIL].got == []
+    assert world.kept(mail).error == "there is nothing left for them to decide"
 
 
 def test_nobody_is_asked_by_mail_what_is_settled_and_then_told_that_it_is() -> None:

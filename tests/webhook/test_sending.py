@@ -205,8 +205,8 @@ def test_this_machine_is_reached_only_where_the_setting_and_the_url_say_so(host:
 
 
 def test_a_name_that_leads_to_this_machine_is_refused_though_loopback_is_allowed() -> None:
+    lying = sends(resolve=lambda name, port: ["93.184.216.34", "127.0.0.1"])
     with receiving() as receiver, pytest.raises(UndeliverableError, match="may not go to"):
-        lying = sends(resolve=lambda name, port: ["93.184.216.34", "127.0.0.1"])
         lying.send(message(recipient=f"https://hooks.example:{receiver.port}/"), view())
     assert receiver.connections == 0
 

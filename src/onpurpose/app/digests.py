@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from onpurpose.core.approval import Approval
-from onpurpose.core.delivery import Delivery, Event, View
+from onpurpose.core.delivery import Delivery, View
 
 MANY = 5
 """How many requests one person is sent one by one within `WINDOW_SECONDS`."""
@@ -20,9 +20,6 @@ WINDOW_SECONDS = 600
 
 GATHER_SECONDS = 120
 """How long the further ones are gathered at most, before they leave as one."""
-
-ASKING = frozenset({Event.REQUESTED, Event.ESCALATED, Event.REMINDED, Event.DELEGATED})
-"""What asks somebody to decide; everything else tells what became of it."""
 
 _SECOND = 1_000_000
 _MARK = "digest:"

@@ -10,7 +10,8 @@ from typing import Protocol, runtime_checkable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from onpurpose.app.digests import ASKING, DigestSender, Gathering, mark, marked
+from onpurpose.app.digests import DigestSender, Gathering, mark, marked
+from onpurpose.app.telling import ASKING
 from onpurpose.app.viewing import Moot, Viewer
 from onpurpose.core.delivery import (
     Channel,

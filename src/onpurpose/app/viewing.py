@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 import orjson
 from msgspec import Struct
 
-from onpurpose.app.digests import ASKING
 from onpurpose.app.links import Links
+from onpurpose.app.telling import ASKING, person
 from onpurpose.core.access import User
 from onpurpose.core.approval import Approval, NotEligibleError, State, as_of
 from onpurpose.core.delivery import Channel, Delivery, Progress, View
 from onpurpose.core.eligibility import seats
-from onpurpose.core.routing import Person
 from onpurpose.ports import Approvals, Clock, Deliveries
 
 People = Callable[[str], Sequence[User]]
@@ -49,9 +48,10 @@ class Viewer:
             return Moot("there is no such approval any more")
         now = self._clock.now()
         approval = as_of(kept, now)
-        user = self._user(delivery)
+        users = self._people(delivery.workspace)
+        user = _recipient(delivery, users)
         sent = self._sent(delivery)
-        asked = user is not None and _may_decide(approval, user)
+        asked = user is not None and _may_decide(approval, user, users)
         if delivery.channel is Channel.EMAIL:
             if delivery.event in ASKING and not asked:
                 return Moot("there is nothing left for them to decide")
@@ -74,16 +74,6 @@ class Viewer:
             return ""
         return self._links.url(approval, user.id, delivery.id)
 
-    def _user(self, delivery: Delivery) -> User | None:
-        """Who of the workspace it is for, unless they are disabled."""
-        if delivery.channel is Channel.WEBHOOK:
-            return None
-        by_mail = delivery.channel is Channel.EMAIL
-        for user in self._people(delivery.workspace):
-            if (user.id if by_mail else user.slack) == delivery.recipient and user.disabled_at is None:
-                return user
-        return None
-
     def _sent(self, delivery: Delivery) -> tuple[Delivery, ...]:
         """What has left about this approval to this recipient, oldest first."""
         return tuple(
@@ -95,11 +85,22 @@ class Viewer:
         )
 
 
-def _may_decide(approval: Approval, user: User) -> bool:
+def _recipient(delivery: Delivery, users: Sequence[User]) -> User | None:
+    """Who of the workspace it is for, unless they are disabled."""
+    if delivery.channel is Channel.WEBHOOK:
+        return None
+    by_mail = delivery.channel is Channel.EMAIL
+    for user in users:
+        if (user.id if by_mail else user.slack) == delivery.recipient and user.disabled_at is None:
+            return user
+    return None
+
+
+def _may_decide(approval: Approval, user: User, users: Sequence[User]) -> bool:
     if approval.state is not State.PENDING:
         return False
     try:
-        seats(approval, Person(id=user.id, groups=frozenset(user.groups), email=user.email))
+        seats(approval, person(user), others=[person(one) for one in users])
     except NotEligibleError:
         return False
     return True
