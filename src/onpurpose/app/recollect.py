@@ -2,7 +2,8 @@
 
 The digest in a record is that of the call as it was made. Where the recorded call has the same digest,
 nothing that it covers was masked. Where it has another, each value that bears the mark of masking could
-have been anything; and if none bears it, the whole payload could.
+have been anything; and if none bears it, the whole payload could. Calls that a service was asked came as
+JSON, so that nothing but masking changes them on their way into the record.
 """
 
 from __future__ import annotations
