@@ -27,7 +27,7 @@ SELECT set_config('statement_timeout', '0', false), set_config('idle_in_transact
 
 _CURES: tuple[tuple[type[psycopg.Error], str, str], ...] = (
     (errors.DiskFull, "the server's disk is full", "make room; the log goes on by itself"),
-    (errors.InsufficientPrivilege, "this role may not", "give it the tables `chains`, `records`, `checkpoints`, `let_go`"),
+    (errors.InsufficientPrivilege, "this role may not", "give it `chains`, `records`, `checkpoints` and `let_go`"),
     (errors.ReadOnlySqlTransaction, "this server may only be read", "name the primary, not a standby"),
     (errors.UndefinedTable, "there is no log in this database", "run the migrations, or name another database"),
     (errors.UniqueViolation, "another writer wrote to this chain", "run `onpurpose audit verify`"),
