@@ -35,6 +35,7 @@ class MailHost:
         self.data: list[str] = []
         self.raw: list[bytes] = []
         self.port = 0
+        self.arrived = threading.Semaphore(0)
 
     async def handle_EHLO(
         self, server: Any, session: Session, envelope: Envelope, hostname: str, responses: list[str]
@@ -66,6 +67,7 @@ class MailHost:
         self.recipients += envelope.rcpt_tos
         self.senders.append(envelope.mail_from)
         self.encrypted.append(session.ssl is not None)
+        self.arrived.release()
         return "250 OK"
 
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ class Receiver:
         self.hangs_up = True
         self.drips = False
         self.connections = 0
+        self.arrived = threading.Semaphore(0)
         self.port = 0
 
 
@@ -51,6 +53,7 @@ class _Connection(asyncio.Protocol):
             return
         self._data = b""
         self._receiver.got.append((first, headers, body))
+        self._receiver.arrived.release()
         answer = self._receiver.answers.pop(0) if self._receiver.answers else OK
         if self._receiver.drips:
             self._send_slowly(b"HTTP/1.1 204 " + b"x" * 10_000)
