@@ -353,8 +353,8 @@ def _quoted(text: str) -> str:
 
 _UNTOLD = Unknown(
     condition="elements",
-    why="the call does not say what data it touches",
-    settle="pass elements=('table.column', ...) from the application; () for a call that touches none",
+    why="the call does not say what data it touches, or its SQL does not tell: see the record's `elements_untold`",
+    settle="pass elements=('table.column', ...) from the application, () for none; write SQL that can be told",
 )
 _SPELLING = Unknown(
     condition="elements",
