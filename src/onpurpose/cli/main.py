@@ -24,6 +24,7 @@ VERBS = {
     "replay": ("replay", "replay", "Decide recorded calls again, and count the outcomes."),
     "suggest": ("suggest", "suggest", "Write a starter policy from recorded calls."),
     "audit": ("audit", "audit", "Verify, export and follow the audit log."),
+    "approvals": ("approvals", "approvals", "See what agents ask people, and decide it."),
     "serve": ("serve", "serve", "Serve decisions over HTTP, with everything they need in one database."),
     "pull": ("workspace", "pull", "Write the documents of a service's workspace into a folder."),
     "push": ("workspace", "push", "Write a folder's documents into a service's workspace."),

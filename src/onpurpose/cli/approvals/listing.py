@@ -1,0 +1,107 @@
+"""`onpurpose approvals list`, `show` and `watch`: what is asked."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from onpurpose.app.approvals import Desk
+from onpurpose.app.gate import LOCAL
+from onpurpose.cli.approvals.place import Place, desk_at, found, place_options
+from onpurpose.cli.approvals.shown import as_json as json_of
+from onpurpose.cli.approvals.shown import span, whole
+from onpurpose.cli.output import Exit, say, say_json, say_table, verb_options
+from onpurpose.core.act import State
+from onpurpose.core.approval import Approval, Wanted, settled
+
+_LOOK_EVERY_SECONDS = 0.5
+_WATCHED = 200
+_STATES = (*map(str, State), "all")
+
+
+@click.command("list")
+@place_options
+@click.option("--state", type=click.Choice(_STATES), default="pending", show_default=True, help="Which ones.")
+@click.option("-n", "--lines", "number", metavar="N", type=click.IntRange(1, 10_000), default=50, show_default=True,
+              help="How many, the newest first.")  # fmt: skip
+@verb_options
+def list_(place: Place, state: str, number: int, as_json: bool) -> Exit:
+    """List approvals, the newest first: those that wait, unless --state says otherwise."""
+    with desk_at(place) as desk:
+        shown = desk.find(Wanted(workspace=LOCAL, states=_wanted(state), limit=number))
+    now = time.time_ns() // 1000
+    if as_json:
+        say_json([json_of(one) for one in shown])
+    elif not shown:
+        say(f"no approval is {state}; one opens when a call needs a person" if state != "all" else "no approvals yet")
+    else:
+        say_table(("approval", "state", "capability", "agent", "age", "left"), [_row(one, now) for one in shown])
+    return Exit.FINE
+
+
+@click.command("show")
+@click.argument("approval_id", metavar="ID")
+@place_options
+@verb_options
+def show(approval_id: str, place: Place, as_json: bool) -> Exit:
+    """Show one approval: who asks for what, by which rule, with which payload, and what came of it.
+
+    ID may be its beginning, where no other begins so.
+    """
+    with desk_at(place) as desk:
+        approval = found(desk, approval_id)
+        similar = desk.similar(approval)
+    if as_json:
+        say_json(json_of(approval))
+        return Exit.FINE
+    say("\n".join(whole(approval, similar, time.time_ns() // 1000)))
+    if approval.state is State.PENDING:
+        say(f"\nnext: `onpurpose approvals grant {approval.id}`, or `deny {approval.id} --reason ...`")
+    return Exit.FINE
+
+
+@click.command("watch")
+@place_options
+@verb_options
+def watch(place: Place, as_json: bool) -> Exit:
+    """Show approvals as they open and as they are decided, one a line, until interrupted."""
+    seen: dict[str, int] = {}
+    with desk_at(place) as desk:
+        if not as_json:
+            say("waiting for approvals; Ctrl-C ends it", err=True)
+        while True:
+            for approval in _newly(desk, seen):
+                _tell(approval, as_json=as_json)
+            time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _newly(desk: Desk, seen: dict[str, int]) -> list[Approval]:
+    """The approvals that opened or changed since they were last looked at, oldest first."""
+    first = not seen
+    states = frozenset({State.PENDING}) if first else None
+    changed = []
+    for one in reversed(desk.find(Wanted(workspace=LOCAL, states=states, limit=_WATCHED))):
+        key = one.version * 2 + (one.state is State.PENDING)
+        if seen.get(one.id) != key:
+            changed.append(one)
+        seen[one.id] = key
+    seen.setdefault("", 0)
+    return changed
+
+
+def _tell(approval: Approval, *, as_json: bool) -> None:
+    if as_json:
+        say_json(json_of(approval), indent=None)
+        return
+    what = f"{approval.capability} by {approval.agent_id}"
+    say(f"{approval.id}  {approval.state:<9}  {what}: {settled(approval)}")
+
+
+def _wanted(state: str) -> frozenset[State] | None:
+    return None if state == "all" else frozenset({State(state)})
+
+
+def _row(one: Approval, now: int) -> tuple[str, ...]:
+    left = span(one.until - now) if one.state in (State.PENDING, State.GRANTED) else ""
+    return one.id, one.state, one.capability, one.agent_id, span(now - one.opened_at), left

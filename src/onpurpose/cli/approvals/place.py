@@ -1,0 +1,85 @@
+"""The approvals of an embedded gate from the command line: what the verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import click
+from msgspec import Struct
+
+from onpurpose.app.approvals import Desk
+from onpurpose.app.gate import LOCAL
+from onpurpose.cli.output import fail
+from onpurpose.core.approval import Approval, ApprovalError, Wanted
+from onpurpose.core.revision import MissingError, StoreError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+WHOLE_ID = 32
+"""Characters of an approval's id; fewer name it where they name no other."""
+
+_LOOKED_AT = 1000
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where a gate's approvals are: its log, and the file of the approvals (`None`: beside the log)."""
+
+    log: Path
+    file: Path | None
+
+
+def place_options(function: F) -> F:
+    """The options that say where the approvals are, passed as one `place`."""
+    log = click.option(
+        "--log", metavar="PATH", type=click.Path(dir_okay=False, path_type=Path), default=Path("onpurpose.db"),
+        show_default=True, help="The gate's audit log: its approvals lie beside it, and what you do is recorded there.",
+    )  # fmt: skip
+    file = click.option(
+        "--approvals", "file", metavar="PATH", type=click.Path(dir_okay=False, path_type=Path),
+        help="The file of the approvals, where it is not PATH.approvals of the log.",
+    )  # fmt: skip
+    return log(file(_placed(function)))
+
+
+def _placed(function: F) -> F:
+    @wraps(function)
+    def with_place(*args: Any, log: Path, file: Path | None, **kwargs: Any) -> Any:
+        return function(*args, place=Place(log=log, file=file), **kwargs)
+
+    return cast(F, with_place)
+
+
+@contextmanager
+def desk_at(at: Place) -> Iterator[Desk]:
+    """The desk of the approvals beside the log; what cannot be done ends the verb with exit code 2."""
+    from onpurpose.app.masking import Masking  # noqa: PLC0415  not for `--help`
+    from onpurpose.local import LocalDesk, approvals_beside  # noqa: PLC0415
+    from onpurpose.wiring import ledger_at  # noqa: PLC0415
+
+    place = approvals_beside(at.log) if at.file is None else at.file
+    if not place.exists():
+        fail(f"there are no approvals at `{place}` yet", "a gate makes the file when a call first needs a person")
+    with closing(ledger_at(at.log)) as ledger, closing(LocalDesk(place, ledger, Masking())) as local:
+        try:
+            yield local.desk
+        except (ApprovalError, MissingError) as error:
+            fail(str(error))
+        except StoreError as error:
+            fail(f"the approvals at `{place}` cannot be used: {error}")
+
+
+def found(desk: Desk, named: str) -> Approval:
+    """The approval of that id, or of an id that begins so. Raises `MissingError`."""
+    if len(named) >= WHOLE_ID:
+        return desk.get(LOCAL, named)
+    alike = [one for one in desk.find(Wanted(workspace=LOCAL, limit=_LOOKED_AT)) if one.id.startswith(named)]
+    if not alike or not named:
+        raise MissingError(f"there is no approval `{named}`")
+    if len(alike) > 1:
+        cure = "write more of the id: `onpurpose approvals list` shows it"
+        fail(f"{len(alike)} approvals begin with `{named}`", cure)
+    return alike[0]
