@@ -1,4 +1,4 @@
-"""A writer thread that commits whatever has come as one group, and tells whoever waits."""
+"""A writer thread that commits whatever has come as one group, and tells whoever waits: what every ledger in SQL is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -28,20 +29,35 @@ GROUP = 4096
 GROUP_BYTES = 1 << 23
 """How many bytes of bodies may have come together before a commit takes no further record."""
 
-_Item = tuple[Promise[Receipt], bytes]
+Item = tuple[Promise[Receipt], bytes]
+"""A record that waits: what its caller holds, and its body."""
 
 _registry = threading.Lock()
 _ledgers: weakref.WeakSet[GroupLedger] = weakref.WeakSet()
-_abandoned: list[object] = []
 
 
 class GroupStore(Protocol):
-    """One writer's chain in a log; used by the writer thread alone."""
+    """One writer's chain in a log, as far as every kind of log is alike. Used by the writer thread alone."""
 
-    records: int
-    commits: int
-    chains: int
-    checkpoint: Checkpoint | None
+    @property
+    def records(self) -> int:
+        """How many records this writer has made durable."""
+        ...
+
+    @property
+    def commits(self) -> int:
+        """In how many commits."""
+        ...
+
+    @property
+    def chains(self) -> int:
+        """In how many chains."""
+        ...
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The newest checkpoint that this writer has made."""
+        ...
 
     @property
     def head(self) -> Head | None:
@@ -53,35 +69,23 @@ class GroupStore(Protocol):
         """How many records no checkpoint covers yet."""
         ...
 
-    def write(self, bodies: Sequence[bytes]) -> list[Receipt]:
-        """Make them durable in one commit, or raise."""
-        ...
-
-    def sign(self, *, last: bool = False) -> float:
-        """Sign a checkpoint; seconds until the next is due."""
-        ...
-
-    def note(self) -> None:
-        """Keep the newest checkpoint outside the log."""
-        ...
-
     def disconnect(self) -> None:
         """Let go of the log until the next group."""
         ...
 
 
-class GroupLedger:
+class GroupLedger(ABC):
     """A ledger over a store: `append` from any thread, one thread that writes.
 
     Nothing is connected or made before the first record. `name` is what errors call the log, `limits`
-    how many records, and how many bytes of bodies, may wait for the writer.
+    how many records, and how many bytes of bodies, may wait for the writer. A kind of log says how a
+    group is written and a checkpoint signed, and has its store made by `_begin`.
     """
 
-    def __init__(
-        self, name: str, make_store: Callable[[], GroupStore], *, checkpoint_seconds: float, limits: tuple[int, int]
-    ) -> None:
+    _store: GroupStore
+
+    def __init__(self, name: str, *, checkpoint_seconds: float, limits: tuple[int, int]) -> None:
         self._name = name
-        self._make_store = make_store
         self._checkpoint_seconds = checkpoint_seconds
         self._limits = limits
         self._closed = False
@@ -94,40 +98,39 @@ class GroupLedger:
         self._lock = threading.Lock()
         self._bell = threading.Lock()  # rung by releasing it, only ever while `_idle`
         self._bell.acquire()
-        self._pending: list[_Item] = []
+        self._pending: list[Item] = []
         self._count = self._bytes = 0
         self._idle = False
         self._thread: threading.Thread | None = None
         self._sign_at = 0.0
         self._last_error: str | None = None
         self._failing = False
-        self._store = self._make_store()
 
     def append(self, record: Record) -> Promise[Receipt]:
-        """At once, a future that completes when the record is durable.
+        """At once, a promise that is kept when the record is durable.
 
         Its callbacks run on the writer thread, those of one group in one go, and hold up the next
         group: they should do no more than wake somebody. Bodies must be canonical JSON.
         """
-        future: Promise[Receipt] = Promise()
+        promise: Promise[Receipt] = Promise()
         body = record.body
         with self._lock:
             refusal = self._refusal(len(body))
             if refusal is None:
-                self._pending.append((future, body))
+                self._pending.append((promise, body))
                 self._count += 1
                 self._bytes += len(body)
                 if self._idle:
                     self._wake()
         if refusal is not None:
-            future.set_exception(LedgerError(f"the log `{self._name}` {refusal}"))
-        return future
+            promise.set_exception(LedgerError(f"the log `{self._name}` {refusal}"))
+        return promise
 
     def status(self) -> dict[str, object]:
         """Path, own records and chain, what waits, the last error, the newest checkpoint of ours.
 
-        `failing`: the last attempt to write failed. Signing is then tried every time that a checkpoint
-        would be due, so that this tells of now whether or not records come.
+        `failing`: the last attempt to write failed. Another is made every time that a checkpoint would be
+        due, so that this tells of now whether or not records come.
         """
         store = self._store
         head, checkpoint = store.head, store.checkpoint
@@ -196,11 +199,14 @@ class GroupLedger:
                 part = _part(group, at)
                 at += len(part)
                 self._write(part)
+                with self._lock:
+                    self._count -= len(part)
+                    self._bytes -= sum(len(body) for _, body in part)
             if self._is_owing() and time.monotonic() >= self._sign_at:
                 self._sign()
         if self._store.head is not None:
             self._sign(last=True)
-        self._store.disconnect()
+        self._disconnect()
 
     def _wait(self) -> bool:
         """Wait for records, or until a checkpoint is due; false when closed and all is written."""
@@ -220,52 +226,47 @@ class GroupLedger:
         """Whether a checkpoint is to be signed: over records, or to see whether the log can be written again."""
         return self._failing or self._store.uncovered > 0
 
-    def _write(self, part: list[_Item]) -> None:
-        """Commit the records as one group, and tell whoever waits."""
-        group = [item for item in part if item[0].set_running_or_notify_cancel()]
-        if group:
-            chains = self._store.chains
-            try:
-                receipts = self._store.write([body for _, body in group])
-            except Exception as error:  # whatever it is, whoever waits must be told
-                self._last_error = message = str(error)
-                self._failing = True
-                _tell((future.set_exception, _because(message, error)) for future, _ in group)
-            else:
-                self._failing = False
-                _tell(zip((future.set_result for future, _ in group), receipts, strict=True))
-            if self._store.chains != chains:  # signed already
-                self._sign_at = time.monotonic() + self._checkpoint_seconds
-                self._note()
-        with self._lock:
-            self._count -= len(part)
-            self._bytes -= sum(len(body) for _, body in part)
+    @abstractmethod
+    def _write(self, part: list[Item]) -> None:
+        """Commit the records as one group, and tell whoever waits. Never raises."""
 
+    @abstractmethod
     def _sign(self, *, last: bool = False) -> None:
-        wait = self._checkpoint_seconds
-        try:
-            wait = self._store.sign(last=last)
-        except Exception as error:
-            # The records are durable; what is missing shows in the status, and is tried again.
-            self._last_error = str(error)
-        else:
-            self._failing = False
-        self._sign_at = time.monotonic() + wait
+        """Sign a checkpoint, `last` as the end of the chain, and say when the next is due. Never raises."""
 
-    def _note(self) -> None:
-        try:
-            self._store.note()
-        except Exception as error:  # the next checkpoint tries again
-            self._last_error = str(error)
+    def _disconnect(self) -> None:
+        """Let go of the log for good."""
+        self._store.disconnect()
 
-    # Around a fork. The child must not touch the parent's connection, not even to close it.
+    def _keep(self, group: list[Item], receipts: list[Receipt]) -> None:
+        """The records are durable: give each its receipt."""
+        self._failing = False
+        _tell(zip((promise.set_result for promise, _ in group), receipts, strict=True))
+
+    def _fail(self, group: list[Item], error: Exception) -> None:
+        """They are not known to be: tell each why."""
+        self._last_error = message = str(error)
+        self._failing = True
+        _tell((promise.set_exception, _because(message, error)) for promise, _ in group)
+
+    # Around a fork. A child must not use its parent's connection, not even to close it.
+
+    def _before_fork(self) -> None:  # noqa: B027  some have nothing to do
+        """In the parent."""
+
+    def _after_fork_in_parent(self) -> None:  # noqa: B027  as above
+        """Go on."""
 
     def _after_fork_in_child(self) -> None:
-        _abandoned.append(self._store)
         self._begin()
 
 
-def _part(group: list[_Item], at: int) -> list[_Item]:
+def taken(part: list[Item]) -> list[Item]:
+    """Take up the records; those that nobody waits for any more are left out."""
+    return [item for item in part if item[0].set_running_or_notify_cancel()]
+
+
+def _part(group: list[Item], at: int) -> list[Item]:
     """The records from `at` on that may share a commit: at least one."""
     size, end = 0, at
     for _, body in group[at : at + GROUP]:
@@ -284,13 +285,25 @@ def _because(message: str, error: Exception) -> LedgerError:
 
 
 def _tell(outcomes: Iterable[tuple[Callable[[Any], None], Any]]) -> None:
-    """Complete the futures one after another, whatever their callbacks raise: nobody must wait forever."""
+    """Keep the promises one after another, whatever their callbacks raise: nobody must wait forever."""
     remaining, done = iter(outcomes), False
     while not done:
         with contextlib.suppress(BaseException):
             for tell, outcome in remaining:
                 tell(outcome)
             done = True
+
+
+def _before_fork() -> None:
+    _registry.acquire()
+    for ledger in _ledgers:
+        ledger._before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for ledger in _ledgers:
+        ledger._after_fork_in_parent()
+    _registry.release()
 
 
 def _after_fork_in_child() -> None:
@@ -308,6 +321,8 @@ def _close_all() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_registry.acquire, after_in_parent=_registry.release, after_in_child=_after_fork_in_child
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
     )
 atexit.register(_close_all)
