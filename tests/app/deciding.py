@@ -121,7 +121,9 @@ class Office:
         return [one["kind"][len(prefix) :] for one in self.notes() if one["kind"].startswith(prefix)]
 
     def notes(self) -> list[dict[str, Any]]:
-        return [orjson.loads(stored.body) for stored in self.log.records()]
+        """What the log holds; of what two processes brought there, the first."""
+        found = [orjson.loads(stored.body) for stored in self.log.records()]
+        return list({one["id"]: one for one in reversed(found) if "id" in one}.values())[::-1]
 
     def sent(self, approval: Approval, since: Sequence[Delivery] = ()) -> list[tuple[str, str, str]]:
         """Channel, event and recipient of the deliveries that are owed, but for those known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -138,6 +139,10 @@ class Down(MemoryApprovals):
 
     failing = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed = threading.Event()
+
     def get(self, workspace: str, approval_id: str) -> Approval | None:
         self._answer()
         return super().get(workspace, approval_id)
@@ -148,6 +153,7 @@ class Down(MemoryApprovals):
 
     def _answer(self) -> None:
         if self.failing:
+            self.failed.set()
             raise StoreError("the store is down")
 
 
@@ -206,6 +212,15 @@ def test_whoever_waits_in_vain_gets_the_approval_as_it_stands(office: Office) ->
     assert other.result(0).state is State.GRANTED
 
 
+def test_the_last_who_waits_no_longer_is_forgotten(office: Office) -> None:
+    approval = office.ask()
+    first, second = office.desk.watch("acme", approval.id), office.desk.watch("acme", approval.id)
+    first.cancel()
+    second.cancel()
+    office.desk.grant("acme", approval.id, "ada", via=Via.PAGE)
+    assert office.desk.wait("acme", approval.id, 0).state is State.GRANTED
+
+
 def test_an_event_loop_waits_for_many_approvals_without_a_thread_for_each(office: Office) -> None:
     approvals = [office.ask(call=replace(CALL, payload={"n": number})) for number in range(300)]
 
@@ -229,11 +244,28 @@ def test_a_store_that_is_down_is_asked_again_by_who_waits() -> None:
     elsewhere.grant("acme", approval.id, "ada", via=Via.PAGE)
     store.failing = True
     with pytest.raises(StoreError):
-        office.desk.watch("acme", approval.id)
+        elsewhere.watch("acme", approval.id)
+    store.failed.clear()
+    assert store.failed.wait(PATIENCE)  # whoever waits here has looked, in vain
     store.failing = False
     assert promise.result(PATIENCE).state is State.GRANTED
     office.desk.close()
     elsewhere.close()
+
+
+def test_a_desk_that_is_closed_lets_go_of_who_waits(office: Office) -> None:
+    approval = office.ask()
+    desk = office.opened(office.store)
+    promise = desk.watch("acme", approval.id)
+    found: list[Approval] = []
+    waiting = threading.Thread(target=lambda: found.append(desk.wait("acme", approval.id, None)))
+    waiting.start()
+    desk.close()
+    desk.close()
+    waiting.join(PATIENCE)
+    assert promise.cancelled()
+    assert found == [approval]
+    assert desk.watch("acme", approval.id).cancelled()
 
 
 def test_nobody_waits_for_what_is_not_there(office: Office) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from time import monotonic
 
 from onpurpose.core.approval import Approval, State
 from onpurpose.core.revision import MissingError
@@ -17,6 +18,8 @@ POLL_SECONDS = 0.5
 """How often the store is asked for what other processes changed; a change made here is told at once."""
 
 _AT_ONCE = 500
+_REST = 10
+"""How many times as long as a look took it is before the next one: many who wait are no load."""
 
 
 _Key = tuple[str, str]
@@ -60,11 +63,14 @@ class Waits:
     def watch(self, workspace: str, approval_id: str) -> Promise[Approval]:
         """A promise of the approval once it is decided or over. Whoever does not wait any more cancels it.
 
-        It is kept with `MissingError` where there is none. Raises `StoreError`.
+        It is kept with `MissingError` where there is none, and cancelled when this is closed. Raises `StoreError`.
         """
         promise: Promise[Approval] = Promise()
         key = (workspace, approval_id)
         with self._changed:  # registered before it is looked at, so that no change falls in between
+            if self._closed:
+                promise.cancel()
+                return promise
             self._waited.setdefault(key, _Waited()).promises.append(promise)
             self._start()
         promise.add_done_callback(lambda done: self._forget(key, done))
@@ -101,11 +107,14 @@ class Waits:
                     self._look(key)
 
     def close(self) -> None:
-        """Stop the thread; nobody who waits is told any more."""
+        """Stop the thread; the promises of whoever still waits are cancelled."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
             thread = self._thread
+            left = [promise for key in list(self._waited) for promise in self._taken(key)]
+        for promise in left:
+            promise.cancel()
         if thread is not None:
             thread.join()
 
@@ -133,19 +142,22 @@ class Waits:
                     del self._waited[key]
 
     def _start(self) -> None:
-        if self._thread is None and not self._closed:
+        if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="onpurpose-approvals", daemon=True)
             self._thread.start()
         self._changed.notify_all()
 
     def _run(self) -> None:
+        pause = self._poll_seconds
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waited or self._closed)
-                self._changed.wait_for(lambda: self._closed, self._poll_seconds)
+                self._changed.wait_for(lambda: self._closed, pause)
                 if self._closed:
                     return
+            begun = monotonic()
             try:
                 self.poll()
             except Exception:  # a store that is down now may be up at the next look
                 log.exception("approvals that are waited for could not be looked at")
+            pause = max(self._poll_seconds, _REST * (monotonic() - begun))

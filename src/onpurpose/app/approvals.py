@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as Late
 
 from onpurpose.app.approval_changes import TRIES, Changes, Sources
@@ -151,12 +152,12 @@ class Desk:
         """
         return self._waits.watch(workspace, approval_id)
 
-    def wait(self, workspace: str, approval_id: str, seconds: float) -> Approval:
+    def wait(self, workspace: str, approval_id: str, seconds: float | None) -> Approval:
         """The approval once it is not pending any more, or as it stands after so many seconds."""
         promise = self.watch(workspace, approval_id)
         try:
             return promise.result(seconds)
-        except Late:
+        except (Late, CancelledError):  # or the desk is closed
             promise.cancel()
             return self.get(workspace, approval_id)
 
