@@ -47,7 +47,11 @@ OBJECTS = {
     ),
     "deliveries_approval": "CREATE INDEX deliveries_approval ON deliveries (workspace, approval_id, n)",
     "deliveries_due": "CREATE INDEX deliveries_due ON deliveries (channel, due_at) WHERE progress = 'waiting'",
-    "deliveries_line": "CREATE INDEX deliveries_line ON deliveries (channel, n) WHERE progress = 'waiting'",
+    "deliveries_line": (
+        "CREATE INDEX deliveries_line ON deliveries (workspace, approval_id, channel, recipient, n)"
+        " WHERE progress = 'waiting'"
+    ),
+    "deliveries_order": "CREATE INDEX deliveries_order ON deliveries (channel, n, due_at) WHERE progress = 'waiting'",
     "deliveries_dead": "CREATE INDEX deliveries_dead ON deliveries (workspace, n) WHERE progress = 'dead'",
     "outbox": "CREATE TABLE outbox (n INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL) STRICT",
 }

@@ -69,7 +69,9 @@ def _create_deliveries() -> None:
     )
     _create_index("deliveries_approval", "workspace", "approval_id", "n")
     _create_index("deliveries_due", "channel", "due_at", where="progress = 'waiting'")
-    _create_index("deliveries_line", "channel", "n", where="progress = 'waiting'")
+    line = ("workspace", "approval_id", "channel", "recipient", "n")
+    _create_index("deliveries_line", *line, where="progress = 'waiting'")
+    _create_index("deliveries_order", "channel", "n", "due_at", where="progress = 'waiting'")
     _create_index("deliveries_dead", "workspace", "n", where="progress = 'dead'")
 
 
