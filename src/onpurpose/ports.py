@@ -321,8 +321,8 @@ class Deliveries(Protocol):
         """
         ...
 
-    def settle(self, delivery: Delivery) -> None:
-        """Keep what became of one that was taken: sent, given up, or due again at its `due_at`."""
+    def settle(self, *deliveries: Delivery) -> None:
+        """Keep what became of those that were taken, all at once: sent, given up, or due again at its `due_at`."""
         ...
 
     def of(self, workspace: str, approval_id: str) -> list[Delivery]:

@@ -163,6 +163,15 @@ def test_what_became_of_it_is_kept(kept: Kept) -> None:
     assert state_of(kept, one) == sent
 
 
+def test_what_became_of_several_is_kept_at_once_in_the_order_given(kept: Kept) -> None:
+    one, two = owed(kept, delivery(approval()), delivery(approval(), id="m2", recipient="C2"))
+    begun = replace(two, attempts=1, due_at=LEASE)
+    sent = replace(begun, progress=Progress.SENT, ref="C2/1")
+    kept.deliveries.settle(begun, replace(one, progress=Progress.DEAD), sent)
+    assert (state_of(kept, one).progress, state_of(kept, two)) == (Progress.DEAD, sent)
+    kept.deliveries.settle()
+
+
 @pytest.mark.parametrize("end", [Progress.SENT, Progress.DEAD])
 def test_what_has_left_or_was_given_up_stays_so(kept: Kept, end: Progress) -> None:
     (one,) = owed(kept, delivery(approval()))

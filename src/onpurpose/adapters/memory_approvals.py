@@ -81,20 +81,24 @@ class MemoryApprovals:
             self._deliveries.update({(one.workspace, one.id): one for one in taken})
         return taken
 
-    def settle(self, delivery: Delivery) -> None:
-        """Keep what became of one that was taken. One that has left, or was given up, stays so."""
-        key = (delivery.workspace, delivery.id)
+    def settle(self, *deliveries: Delivery) -> None:
+        """Keep what became of those that were taken, all at once. One that has left, or was given up, stays so."""
         with self._lock:
-            held = self._deliveries.get(key)
-            if held is not None and held.progress is Progress.WAITING:
-                self._deliveries[key] = replace(
-                    held,
-                    due_at=delivery.due_at,
-                    attempts=delivery.attempts,
-                    progress=delivery.progress,
-                    ref=delivery.ref,
-                    error=delivery.error,
-                )
+            for delivery in deliveries:
+                self._settle(delivery)
+
+    def _settle(self, delivery: Delivery) -> None:
+        key = (delivery.workspace, delivery.id)
+        held = self._deliveries.get(key)
+        if held is not None and held.progress is Progress.WAITING:
+            self._deliveries[key] = replace(
+                held,
+                due_at=delivery.due_at,
+                attempts=delivery.attempts,
+                progress=delivery.progress,
+                ref=delivery.ref,
+                error=delivery.error,
+            )
 
     def of(self, workspace: str, approval_id: str) -> list[Delivery]:
         """The deliveries of one approval, oldest first."""
