@@ -43,7 +43,8 @@ _FIRST_IN_LINE = (
 )
 """Those that wait, and of each approval and recipient the oldest that does."""
 
-_DUE = f"{_FIRST_IN_LINE} AND due_at <= :now ORDER BY n LIMIT :limit"
+# The plus keeps SQLite from sorting all that are due: it walks them in their order as far as the limit.
+_DUE = f"{_FIRST_IN_LINE} AND +due_at <= :now ORDER BY n LIMIT :limit"
 _SOONEST = f"{_FIRST_IN_LINE} ORDER BY due_at LIMIT 1"
 _SETTLE = (
     "UPDATE deliveries SET due_at = :due_at, attempts = :attempts, progress = :progress, ref = :ref, error = :error"
@@ -165,9 +166,10 @@ def _keep(connection: sqlite3.Connection, deliveries: Sequence[Delivery], notes:
 
 def _asked(wanted: Wanted) -> tuple[str, dict[str, object]]:
     """The condition of a search, and the values that it names."""
+    # The states are written out: their index is used for a list of one only where the statement shows it.
+    states = ", ".join(f"'{state.value}'" for state in sorted(wanted.states or ()))
     conditions = {
         "workspace": "workspace = :workspace",
-        "states": "state IN (SELECT value FROM json_each(:states))",
         "digest": "digest = :digest",
         "agent_id": "agent_id = :agent_id",
         "capability": "capability = :capability",
@@ -175,6 +177,5 @@ def _asked(wanted: Wanted) -> tuple[str, dict[str, object]]:
         "before": "id < :before",
     }
     values = {name: value for name in conditions if (value := getattr(wanted, name)) is not None}
-    if wanted.states is not None:
-        values["states"] = json.dumps(sorted(wanted.states))
-    return " AND ".join(conditions[name] for name in values) or "TRUE", values
+    asked = ["TRUE" if wanted.states is None else f"state IN ({states})", *(conditions[name] for name in values)]
+    return " AND ".join(asked), values
