@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -30,6 +32,12 @@ log = logging.getLogger("onpurpose")
 
 BATCH = 50
 """How many messages are taken at once."""
+
+TOGETHER = 10
+"""Of how many at once it is kept that they are tried: after a crash, so many may be sent again."""
+
+KEEP_SECONDS = 0.05
+"""For how long it is not kept yet what became of those that were sent, while others are."""
 
 TROUBLE_SECONDS = 1.0
 
@@ -104,6 +112,7 @@ class Lane:
         self._rests: dict[tuple[str, str], _Rest] = {}
         self._traffic = Traffic()
         self._store_fails = False
+        self._unkept: list[Delivery] = []
         self._woken = threading.Event()
         self._stopped = threading.Event()
 
@@ -161,15 +170,15 @@ class Lane:
 
     def step(self) -> int:
         """Deal with what is due, at most `BATCH` of it; how many that was."""
+        self._unkept.clear()
         leased_until = self._clock.now() + self._lease
         taken = self._take(leased_until)
         gathered: dict[str, list[_Item]] = {}
-        for delivery in taken:
-            now = self._clock.now()
-            if self._stopped.is_set() or now > leased_until - self._lease // 4:
-                self._deliveries.settle(replace(delivery, due_at=now))
-            else:
-                self._deal_safely(delivery, leased_until, gathered)
+        for start in range(0, len(taken), TOGETHER):
+            items = [
+                item for one in taken[start : start + TOGETHER] if (item := self._item(one, leased_until, gathered))
+            ]
+            self._send_each(items, leased_until)
         for items in gathered.values():
             if len(taken) < BATCH and not marked(items[0][0]):  # else there may be more, for the next digest
                 self._gathering.gathered(items[0][0])
@@ -185,73 +194,92 @@ class Lane:
             if len(more) < BATCH or not any(map(marked, taken)):
                 return taken
 
-    def _deal_safely(self, delivery: Delivery, leased_until: int, gathered: dict[str, list[_Item]]) -> None:
-        """Keep a message that cannot even be made from holding up those behind it."""
+    def _item(self, delivery: Delivery, leased_until: int, gathered: dict[str, list[_Item]]) -> _Item | None:
+        """What is to be sent now by itself; `None` where that is not so, and it was said what becomes of it."""
+        now = self._clock.now()
+        if self._stopped.is_set() or self._is_late(leased_until):
+            self._settle(delivery, due_at=now)
+            return None
+        if self._rests_with(delivery):
+            return None
         try:
-            self._deal(delivery, leased_until, gathered)
+            found = self._viewer.view(delivery)
         except StoreError:
             raise
-        except Exception as error:
+        except Exception as error:  # whatever is wrong with it holds up none of those behind it
             log.exception("a message by `%s` could not be made", self._channel)
-            self._retry(
-                [self._begin(delivery, leased_until, delivery.ref)], f"unexpected: {type(error).__name__}", None
-            )
-
-    def _deal(self, delivery: Delivery, leased_until: int, gathered: dict[str, list[_Item]]) -> None:
-        now = self._clock.now()
-        rest = self._rests.get(_whom(delivery))
-        if rest is not None and rest.until > now:  # it counts as no try
-            self._put_off(delivery, rest.until, delivery.error or self._traffic.last_error)
-            return
-        found = self._viewer.view(delivery)
+            tried = replace(delivery, attempts=delivery.attempts + 1)
+            self._retry([tried], f"unexpected: {type(error).__name__}", None)
+            return None
         if isinstance(found, Moot):
             self._settle(delivery, progress=Progress.SENT, ref="", error=found.why)
-        elif not self._joins(delivery, found, gathered):
-            self._send(delivery, found, leased_until)
+            return None
+        return None if self._joins(delivery, found, gathered) else (delivery, found)
+
+    def _is_late(self, leased_until: int) -> bool:
+        return self._clock.now() > leased_until - self._lease // 4
+
+    def _rests_with(self, delivery: Delivery) -> bool:
+        """Whether its recipient is left alone, and so is it; that counts as no try."""
+        rest = self._rests.get(_whom(delivery))
+        if rest is None or rest.until <= self._clock.now():
+            return False
+        self._put_off(delivery, rest.until, delivery.error or self._traffic.last_error)
+        return True
 
     def _joins(self, delivery: Delivery, view: View, gathered: dict[str, list[_Item]]) -> bool:
-        """Whether it leaves, now or later, with others."""
+        """Whether it leaves, now or later, with others. What may have left by itself does so again."""
         if delivery.event not in ASKING or self._digests is None:
             return False
         name = marked(delivery)
-        until = self._gathering.holds_until(delivery, view.approval, view.now) if not name else None
+        if delivery.attempts and not name:
+            return False
+        until = None if name else self._gathering.holds_until(delivery, view.approval, view.now)
         if not name and until is None:
+            self._gathering.left(delivery, view.now)
             return False
         if until is not None and until > view.now:
             self._put_off(delivery, until, "")
             return True
-        key = name or _nameless(delivery)
-        gathered.setdefault(key, []).append((delivery, view))
+        gathered.setdefault(name or _nameless(delivery), []).append((delivery, view))
         return True
 
     # -- sending
 
-    def _send(self, delivery: Delivery, view: View, leased_until: int) -> None:
-        begun = self._begin(delivery, leased_until)
-        ref = self._tried([begun], lambda: self._messenger.send(delivery, view))
-        if ref and delivery.event in ASKING:
-            self._gathering.left(delivery, view.now)
+    def _send_each(self, items: list[_Item], leased_until: int) -> None:
+        """Send them one by one. That they are tried is kept before, what became of them now and then."""
+        begun = [self._begin(delivery, leased_until) for delivery, _ in items]
+        self._keep()
+        kept = time.monotonic()
+        for (delivery, view), tried in zip(items, begun, strict=True):
+            if self._stopped.is_set() or self._is_late(leased_until):
+                self._settle(delivery, due_at=self._clock.now())
+            elif not self._rests_with(delivery):
+                self._try([tried], partial(self._messenger.send, delivery, view))
+            if time.monotonic() - kept > KEEP_SECONDS:
+                self._keep()
+                kept = time.monotonic()
+        self._keep()
 
     def _send_gathered(self, items: list[_Item], leased_until: int) -> None:
-        first, view = items[0]
+        first, _ = items[0]
         if len(items) == 1 and not marked(first):
-            self._send(first, view, leased_until)
+            self._send_each(items, leased_until)
         elif self._digests is not None:
-            self._send_digest(self._digests, marked(first) or first.id, items, leased_until)
-
-    def _send_digest(self, sender: DigestSender, name: str, items: list[_Item], leased_until: int) -> None:
-        # Before it leaves it is kept what leaves together: after a crash the same digest leaves again.
-        begun = [self._begin(delivery, leased_until, mark(name)) for delivery, _ in items]
-        self._tried(begun, lambda: sender.send_digest(name, items))
+            # Before it leaves it is kept what leaves together: after a crash the same digest leaves again.
+            name = marked(first) or first.id
+            begun = [self._begin(delivery, leased_until, mark(name)) for delivery, _ in items]
+            self._keep()
+            self._try(begun, partial(self._digests.send_digest, name, items))
+            self._keep()
 
     def _begin(self, delivery: Delivery, leased_until: int, ref: str = "") -> Delivery:
-        """Keep that it was tried before it is: whoever finds it after a crash knows that it may have left."""
+        """It is tried now: whoever finds it after a crash knows that it may have left."""
         begun = replace(delivery, attempts=delivery.attempts + 1, due_at=leased_until, ref=ref)
-        self._deliveries.settle(begun)
+        self._unkept.append(begun)
         return begun
 
-    def _tried(self, begun: list[Delivery], send: Callable[[], str]) -> str:
-        """What the channel calls it; empty where it did not leave."""
+    def _try(self, begun: list[Delivery], send: Callable[[], str]) -> None:
         try:
             ref = send()
         except UndeliverableError as error:
@@ -264,8 +292,6 @@ class Lane:
             self._retry(begun, f"unexpected: {type(error).__name__}", None)
         else:
             self._have_left(begun, ref)
-            return ref
-        return ""
 
     def _have_left(self, begun: list[Delivery], ref: str) -> None:
         self._rests.pop(_whom(begun[0]), None)
@@ -295,6 +321,8 @@ class Lane:
             self._put_off(one, now + int(own * _SECOND) + _BEHIND, why)
         self._traffic.retried += len(begun)
 
+    # -- what becomes of it
+
     def _put_off(self, delivery: Delivery, due_at: int, why: str) -> None:
         if is_hopeless(delivery, self._clock.now()):
             self._give_up(delivery, f"given up after a day: {why}" if why else "given up after a day")
@@ -310,12 +338,18 @@ class Lane:
             self._settle(delivery, due_at=self._clock.now() + int(TROUBLE_SECONDS * _SECOND), error=_short(why))
             return
         log.error("`%s` about approval %s was given up: %s", self._channel, delivery.approval_id, dead.error)
-        self._deliveries.settle(dead)
+        self._unkept.append(dead)
         self._traffic.dead += 1
         self._note(dead.error)
 
     def _settle(self, delivery: Delivery, **changed: object) -> None:
-        self._deliveries.settle(replace(delivery, **changed))
+        self._unkept.append(replace(delivery, **changed))
+
+    def _keep(self) -> None:
+        """Have the store keep what became of messages so far."""
+        if self._unkept:
+            unkept, self._unkept = self._unkept, []
+            self._deliveries.settle(*unkept)
 
     # -- what is told of it
 
