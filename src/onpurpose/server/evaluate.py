@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import perf_counter
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
@@ -21,6 +21,7 @@ from onpurpose.core.access import ApiKey
 from onpurpose.core.access import Scope as Right
 from onpurpose.core.call import Call
 from onpurpose.core.claim import Claim, ClaimState
+from onpurpose.core.outcome import Outcome
 from onpurpose.core.result import Result
 from onpurpose.core.revision import StoreError
 from onpurpose.server.answer import write_answer, write_batch
@@ -61,6 +62,7 @@ STRIDE = 16
 MAX_IDEMPOTENCY_KEY = 255
 _WORKERS = 8
 
+_Asked: TypeAlias = tuple[Call, str | None, str | None]
 _Work = Callable[[ApiKey, bytes], Awaitable[bytes]]
 
 
@@ -77,6 +79,7 @@ class Evaluate:
         self._begin = services.evaluator.begin
         self._metrics = services.metrics
         self._workers = ThreadPoolExecutor(_WORKERS, "onpurpose-evaluate")
+        self._tasks: set[asyncio.Task[None]] = set()
         self.path = PATH.encode()
         self.most = min(LARGE, self._settings.max_body)
 
@@ -105,12 +108,16 @@ class Evaluate:
         try:
             key = self._admit(authorization)
             began = perf_counter()
-            pending = self._judge(key, body)
+            asked = read_call(read_json(body))
+            if asked[2] is not None:
+                self._later(self._resume(key, body, reply))
+                return
+            pending = self._judge(key, asked)
             receipt = pending.receipt
             if receipt is None or receipt.done():
-                self._end(pending, key.workspace, reply, began)
+                self._end(pending, key, reply, began)
             else:
-                end = partial(self._end, pending, key.workspace, reply, began)
+                end = partial(self._end, pending, key, reply, began)
                 bell_of(asyncio.get_running_loop()).watch(receipt, self._settings.patience, end)
         except ProblemError as problem:
             self._refuse_on(reply, problem)
@@ -118,10 +125,49 @@ class Evaluate:
             log.exception(_UNANSWERED)
             self._refuse_on(reply, internal())
 
-    def _end(self, pending: Pending, workspace: str, reply: Reply, began: float) -> None:
+    def _end(self, pending: Pending, key: ApiKey, reply: Reply, began: float) -> None:
         try:
             result = pending.finish(0)
-            answer = self._write(result, workspace)
+            if result.outcome is Outcome.REQUIRE_APPROVAL and self._services.follow is not None:
+                self._later(self._ask(result, key, reply, began))
+                return
+        except Exception:
+            log.exception(_UNANSWERED)
+            self._refuse_on(reply, internal())
+        else:
+            self._answer_on(reply, result, key, began)
+
+    async def _ask(self, result: Result, key: ApiKey, reply: Reply, began: float) -> None:
+        self._answer_on(reply, await self._followed(result, key), key, began)
+
+    async def _resume(self, key: ApiKey, body: bytes, reply: Reply) -> None:
+        try:
+            answer = await self._one(key, body)
+        except ProblemError as problem:
+            self._refuse_on(reply, problem)
+        except Exception:
+            log.exception(_UNANSWERED)
+            self._refuse_on(reply, internal())
+        else:
+            self._metrics.responded(200)
+            reply.send(200, _LINES, answer)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Go on with it in a task of its own, which is held until it ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _followed(self, result: Result, key: ApiKey) -> Result:
+        """The result with what follows it: where people are to be asked, they are."""
+        follow = self._services.follow
+        if follow is None or result.outcome is not Outcome.REQUIRE_APPROVAL:
+            return result
+        return await self._in_thread(follow, result, key)
+
+    def _answer_on(self, reply: Reply, result: Result, key: ApiKey, began: float) -> None:
+        try:
+            answer = self._write(result, key.workspace)
         except ProblemError as problem:
             self._refuse_on(reply, problem)
         except Exception:
@@ -168,20 +214,28 @@ class Evaluate:
     async def _one(self, key: ApiKey, body: bytes) -> bytes:
         began = perf_counter()
         if len(body) > LARGE:
-            pending = await self._in_thread(self._judge, key, body)
-        else:
-            pending = self._judge(key, body)
+            pending = await self._in_thread(self._read_and_judge, key, body)
+        elif (asked := read_call(read_json(body)))[2] is None:
+            pending = self._judge(key, asked)
+        else:  # the store is asked for the approval
+            pending = await self._in_thread(self._judge, key, asked)
         try:
             await self._wait(pending, self._settings.patience)
         finally:  # also for a task that is cancelled: what nobody waits for is taken back
             result = pending.finish(0)
+        result = await self._followed(result, key)
         answer = self._write(result, key.workspace)
         self._metrics.decided(result.outcome, perf_counter() - began)
         return answer
 
-    def _judge(self, key: ApiKey, body: bytes) -> Pending:
-        call, policy = read_call(read_json(body))
-        return self._begin(call, policy, workspace=key.workspace, key=key.id)
+    def _read_and_judge(self, key: ApiKey, body: bytes) -> Pending:
+        return self._judge(key, read_call(read_json(body)))
+
+    def _judge(self, key: ApiKey, asked: _Asked) -> Pending:
+        call, policy, approval_id = asked
+        if approval_id is None:
+            return self._begin(call, policy, workspace=key.workspace, key=key.id)
+        return self._begin(call, policy, workspace=key.workspace, key=key.id, approval_id=approval_id)
 
     async def _batch(self, key: ApiKey, body: bytes) -> bytes:
         began = perf_counter()
@@ -199,6 +253,7 @@ class Evaluate:
                 await self._wait(one, patience - perf_counter())
         finally:
             results.extend(one.finish(0) for one in pending)
+        results = [await self._followed(result, key) for result in results]
         answers = [self._write(result, key.workspace) for result in results]
         took = perf_counter() - began
         for result in results:

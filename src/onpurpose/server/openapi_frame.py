@@ -71,6 +71,7 @@ _CALL = _object(
         "elements": _or_null(_many(_TEXT)),
         "policy": _MAYBE | {"description": "the capability policy for this call alone"},
         "policy_path": _MAYBE | {"description": "another name of `policy`"},
+        "approval_id": _MAYBE | {"description": "the approval whose grant this call is to use; not in a batch"},
         "conversation": _MAYBE | {"description": "recent text, for the intent classifier alone"},
     },
     what="One tool call.",

@@ -20,6 +20,9 @@ from onpurpose.server.problems import MOST_FAULTS, Fault, invalid, not_json, poi
 MAX_BATCH = 256
 """How many calls a batch may hold."""
 
+MAX_APPROVAL_ID = 64
+"""How long the id of an approval may be, in characters."""
+
 _TEXT: frozenset[type] = frozenset({str, type(None)})
 _OBJECT: frozenset[type] = frozenset({dict, type(None)})
 _LIST: frozenset[type] = frozenset({list, type(None)})
@@ -39,6 +42,7 @@ _KINDS: dict[str, frozenset[type]] = {
     "policy": _TEXT,
     "policy_path": _TEXT,
     "conversation": _TEXT,
+    "approval_id": _TEXT,
 }
 _WORDS = {
     _NAME: "a string", _TEXT: "a string or null", _OBJECT: "an object or null", _LIST: "a list of strings or null",
@@ -96,12 +100,15 @@ def _pairs(pairs: list[tuple[str, object]]) -> None:
         seen.add(name)
 
 
-def read_call(value: Any) -> tuple[Call, str | None]:
-    """The call and the policy it names. Raises the 422 problem with every fault."""
+def read_call(value: Any) -> tuple[Call, str | None, str | None]:
+    """The call, the policy it names, and the approval whose grant it is to use. Raises the 422 problem."""
     faults = call_faults(value)
     if faults:
         raise invalid(faults)
-    return make_call(value)
+    approval_id = value.get("approval_id")
+    if approval_id is not None and not 1 <= len(approval_id) <= MAX_APPROVAL_ID:
+        raise invalid([Fault("/approval_id", f"must be 1 to {MAX_APPROVAL_ID} characters")])
+    return *make_call(value), approval_id
 
 
 def read_batch(value: Any) -> list[tuple[Call, str | None]]:
@@ -113,7 +120,10 @@ def read_batch(value: Any) -> list[tuple[Call, str | None]]:
         raise invalid([Fault("/calls", f"must hold 1 to {MAX_BATCH} calls")])
     faults: list[Fault] = []
     for number, one in enumerate(calls):
-        faults += call_faults(one, f"/calls/{number}")
+        place = f"/calls/{number}"
+        faults += call_faults(one, place)
+        if type(one) is dict and one.get("approval_id") is not None:
+            faults.append(Fault(f"{place}/approval_id", "is for one call at a time: ask `/v1/evaluate`"))
         if len(faults) >= MOST_FAULTS:
             break
     if faults:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from starlette.routing import BaseRoute
 
+from onpurpose.core.access import ApiKey
 from onpurpose.core.call import Call
 from onpurpose.core.claim import Claim
 from onpurpose.core.record import Receipt
@@ -35,8 +36,21 @@ class Pending(Protocol):
 class Evaluator(Protocol):
     """Judges calls by what is in force in a workspace. Thread-safe; never raises for what a call contains."""
 
-    def begin(self, call: Call, policy: str | None, *, workspace: str, key: str) -> Pending:
-        """Judge the call and hand its record to the log, without waiting. `policy` names one for this call alone."""
+    def begin(
+        self, call: Call, policy: str | None, *, workspace: str, key: str, approval_id: str | None = None
+    ) -> Pending:
+        """Judge the call and hand its record to the log, without waiting. `policy` names one for this call alone.
+
+        With `approval_id` the grant of that approval is used, which waits for the store.
+        """
+        ...
+
+
+class Follow(Protocol):
+    """What follows a decision once its record is durable. Run in worker threads before the answer; never raises."""
+
+    def __call__(self, result: Result, key: ApiKey) -> Result:
+        """The result, with the approval that people are asked for where it needs one."""
         ...
 
 
@@ -128,6 +142,7 @@ class Services:
     ready: Callable[[], list[str]] = _nothing_wrong
     feed: Feed | None = None
     minter: Minter | None = None
+    follow: Follow | None = None
     idempotency: Idempotency | None = None
     close: Callable[[], None] = _nothing
     settings: Settings = Settings()
