@@ -59,6 +59,7 @@ class SocketServer:
         with self._changed:
             connection = self._open[-1]
         connection.send(TEXT, json.dumps({"type": "disconnect", "reason": "refresh_requested"}).encode())
+        connection.send(CLOSE, struct.pack("!H", 1000))
 
     def drop(self) -> None:
         """Close every connection without a word."""
@@ -96,7 +97,7 @@ class SocketServer:
         except OSError:
             pass
         finally:
-            connection.line.close()
+            connection.close()
             with self._changed:
                 if connection in self._open:
                     self._open.remove(connection)
@@ -162,6 +163,10 @@ class _Connection:
     def shut(self) -> None:
         with contextlib.suppress(OSError):
             self.line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._file.close()
+        self.line.close()
 
     def _read(self, size: int) -> bytes:
         data = self._file.read(size)

@@ -8,10 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from onpurpose.adapters.slack.blocks import DELEGATE, DENY, GRANT, PAGE
-from onpurpose.core.approval import Move, State, Via
+from onpurpose.adapters.slack.forms import delegate_form
+from onpurpose.adapters.slack.pressed import Place
+from onpurpose.core.approval import Approval, Move, State, Via
 from onpurpose.core.delivery import Channel, Event
 from onpurpose.core.routing import Route
 from tests.slack.fake import Json, buttons, limited, seen
+from tests.slack.limits import MOST_OF_A_VIEW, fault_of
 from tests.slack.world import CHANNEL, ROUTE, TWO, World, user
 
 STEP_UP = Route(stages=ROUTE.stages, step_up=True)
@@ -77,15 +80,16 @@ def test_a_delegation_offers_those_who_may_decide_and_nobody_else(world: World) 
     assert "Delegated by: anna to bob: you know them" in seen(world.slack.message())
 
 
-def test_a_form_with_a_thousand_people_is_one_that_slack_takes(world: World) -> None:
-    world.users += [replace(user(f"person{n}"), name="x" * 200) for n in range(1500)]
-    world.ask()
-    world.deliver()
-    world.slack.press(world.slack.message(), DELEGATE, "U0ANNA")
-    world.slack.wait_for(lambda: world.slack.views or world.slack.ephemeral)
-    assert not world.slack.ephemeral
-    (element,) = [one["element"] for one in world.slack.views[-1]["blocks"] if one.get("block_id") == "person"]
-    assert sum(len(group["options"]) for group in element["option_groups"]) == 1000
+def test_a_form_with_more_people_than_it_has_room_for_is_one_that_slack_takes() -> None:
+    people = [replace(user(f"person{n}"), name="x" * 200) for n in range(1500)] + [user("x" * 151)]
+    approval = Approval(
+        id="a", workspace="acme", digest="d", agent_id="agent-7", capability="c", routes=(ROUTE,), context=b"",
+        opened_at=0, until=1, wake_at=None,
+    )  # fmt: skip
+    form = delegate_form(approval, Place(workspace="acme", approval_id="a"), people)
+    assert fault_of(form["blocks"], MOST_OF_A_VIEW) == ""  # type: ignore[arg-type]  # as it travels
+    groups = form["blocks"][1]["element"]["option_groups"]  # type: ignore[index]
+    assert [len(group["options"]) for group in groups] == [100] * 10
 
 
 def test_of_many_who_press_at_once_one_decides(world: World) -> None:
@@ -206,8 +210,8 @@ def turned_away(world: World, member: str, **pressed: str) -> str:
     world.settle()
     assert world.now(approval).state is State.PENDING
     (refused,) = world.refused
-    assert (refused["workspace"], refused["approval_id"], refused["via"]) == ("acme", approval.id, "slack")
-    assert member in refused["who"]
+    assert (refused["workspace"], refused["approval"], refused["via"]) == ("acme", approval.id, "slack")
+    assert member in refused["by"]
     return world.told() if world.slack.ephemeral else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -12,19 +13,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as Path
 
+from onpurpose.adapters.memory import MemoryLedger
 from onpurpose.adapters.memory_approvals import MemoryApprovals
 from onpurpose.adapters.slack import Interactions, SlackApi, SlackMessenger
+from onpurpose.app.approvals import Desk
 from onpurpose.app.courier import Courier
 from onpurpose.app.links import Links
+from onpurpose.app.masking import Masking
+from onpurpose.app.outbox import Post
+from onpurpose.app.telling import deliveries
 from onpurpose.app.viewing import Viewer
 from onpurpose.core.access import User
 from onpurpose.core.approval import Approval, open_approval
-from onpurpose.core.delivery import Channel, Delivery
-from onpurpose.core.purpose import Notify
+from onpurpose.core.delivery import Channel, Delivery, Event
+from onpurpose.core.purpose import Notify, Settings
 from onpurpose.core.routing import Route, Stage
 from onpurpose.server.slack import PATH, slack_route
 from tests.app.keys import NOW, SetClock
-from tests.slack.desk import SmallDesk
 from tests.slack.fake import SIGNING_SECRET, TOKEN, FakeSlack, fake_slack
 
 CHANNEL = "C0APPROVALS"
@@ -71,15 +76,25 @@ class World:
         self.users = [user("anna", slack="U0ANNA"), user("bob"), user("carol"), user("kim"), user("dave", groups=())]
         for member in ("U0ANNA", "U0BOB", "U0CAROL", "U0KIM", "U0DAVE"):
             slack.add_member(member, f"{member[2:].lower()}@example.com")
-        self._ids = (f"{number:04}" for number in count(1))
-        self.desk = SmallDesk(self.store, self.people, notify, clock, lambda _: f"m{next(self._ids)}")
+        self.notify = notify
+        self.log = MemoryLedger()
+        self._ids = count(1)
+        self._lock = threading.Lock()
+        self.desk = Desk(
+            self.store, Post(self.store, self.log), people=self.people, settings=lambda _: Settings(notify=notify),
+            clock=clock, new_id=self.new_id, masking=Masking(), ledger=self.log,
+        )  # fmt: skip
         self.api = SlackApi(TOKEN, base_url=slack.url, timeout=5)
         self.messenger = SlackMessenger(self.api)
-        self.refused: list[dict[str, str]] = []
         self.refused_requests: list[str] = []
         self.dead: list[Delivery] = []
         self.interactions = Interactions(
-            api=self.api, desk=self.desk, people=self.people, sent=self.store.of, refused=self.record, reasons=REASONS
+            api=self.api,
+            desk=self.desk,
+            people=self.people,
+            sent=self.store.of,
+            refused=self.desk.refused,
+            reasons=REASONS,
         )
         self.viewer = Viewer(self.store, self.store, people=self.people, links=LINKS, clock=clock)
         self.courier = self.new_courier()
@@ -87,8 +102,15 @@ class World:
     def people(self, workspace: str) -> list[User]:
         return [one for one in self.users if one.workspace == workspace]
 
-    def record(self, why: str, **known: str) -> None:
-        self.refused.append({"why": why, **known})
+    def new_id(self, at: int = 0) -> str:
+        with self._lock:
+            return f"m{next(self._ids):04}"
+
+    @property
+    def refused(self) -> list[dict[str, Any]]:
+        """The attempts that are recorded as turned away."""
+        notes = [orjson.loads(stored.body) for stored in self.log.records()]
+        return [note for note in notes if note["kind"] == "approval.refused"]
 
     def new_courier(self) -> Courier:
         return Courier(
@@ -98,7 +120,7 @@ class World:
 
     def ask(self, route: Route = ROUTE, *, requesters: tuple[str, ...] = ("kim",), **changed: Any) -> Approval:
         """A new request; those who are to be told of it are told once `deliver` is called."""
-        number = next(self._ids)
+        number = self.new_id()
         approval = open_approval(
             Approval(
                 id=f"a{number}", workspace="acme", digest=f"d{number}", requesters=requesters, routes=(route,),
@@ -108,8 +130,14 @@ class World:
                 context=orjson.dumps(CONTEXT | changed), opened_at=self.clock.now(), until=0, wake_at=None,
             )
         )  # fmt: skip
-        self.desk.open(approval)
+        owed = deliveries(approval, Event.REQUESTED, self.notify, self.users, self.clock.now(), self.new_id)
+        assert self.store.open(approval, deliveries=owed, notes=[]) is None
         return approval
+
+    def remind(self) -> None:
+        """Let half an hour pass, and the desk see to it."""
+        self.clock.pass_seconds(1800)
+        self.desk.sweep()
 
     def deliver(self) -> None:
         """Send what is due, until nothing is."""
@@ -160,3 +188,4 @@ def a_world(door: Door | None, url: str, notify: Notify | None = None) -> Iterat
             yield world
         finally:
             world.interactions.close()
+            world.desk.close()

@@ -180,6 +180,7 @@ class SlackSocket:
         self._ping_seconds = ping_seconds
         self._stop = threading.Event()
         self._lost = threading.Event()
+        self._renew = threading.Event()
         self._error = ""
         self._client: SocketModeClient | None = None
         self._thread = threading.Thread(target=self._keep, name="onpurpose-slack-socket", daemon=True)
@@ -205,29 +206,36 @@ class SlackSocket:
 
     def _keep(self) -> None:
         """In its thread: connect, and look after the connection."""
-        client = self._client = _client(self._open_url, self._ping_seconds)
+        client = self._client = _client(self._ask_anew, self._ping_seconds)
         client.socket_mode_request_listeners.append(self._hear)
         client.on_error_listeners.append(lambda _: self._lost.set())
         client.on_close_listeners.append(lambda *_: self._lost.set())
         failures = 0
         while not self._stop.is_set():
-            if client.is_connected():
+            if client.is_connected() and not self._renew.is_set():
                 failures = 0
                 self._lost.wait(PROBE_SECONDS)
                 if not self._stop.is_set():
                     self._lost.clear()
                 continue
+            self._renew.clear()
             pause = self._connect(client, failures)
             if pause:
                 failures += 1
                 self._stop.wait(pause)
         _hang_up(client)
 
+    def _ask_anew(self) -> None:
+        """Slack wants us to come by another connection."""
+        self._renew.set()
+        self._lost.set()
+
     def _connect(self, client: SocketModeClient, failures: int) -> float:
         """Connect once; how many seconds to wait before another try, none where it worked."""
         asked = None
         try:
-            client.connect_to_new_endpoint()
+            client.wss_uri = self._open_url()
+            client.connect()
             self._error = "" if client.is_connected() else "slack took no connection"
         except RetryError as error:
             self._error, asked = str(error), error.after
@@ -256,16 +264,16 @@ class SlackSocket:
         client.send_socket_mode_response(SocketModeResponse(request.envelope_id, answer))
 
 
-def _client(open_url: Callable[[], str], ping_seconds: float) -> SocketModeClient:
-    """The SDK's client, that asks us for addresses and logs nothing: its lines hold messages and secrets."""
+def _client(ask_anew: Callable[[], None], ping_seconds: float) -> SocketModeClient:
+    """The SDK's client, that leaves connecting to us and logs nothing: its lines hold messages and secrets."""
     from slack_sdk.socket_mode.builtin import SocketModeClient  # noqa: PLC0415  an extra
 
     class Client(SocketModeClient):
-        def issue_new_wss_url(self) -> str:
-            return open_url()
+        def connect_to_new_endpoint(self, force: bool = False) -> None:
+            ask_anew()
 
     silent = logging.Logger("slack", level=logging.CRITICAL + 1)
-    # it would connect again by itself, but as often as it likes
+    # by itself it would connect as often as it likes, and from two threads at once
     return Client("", logger=silent, auto_reconnect_enabled=False, ping_interval=ping_seconds)
 
 

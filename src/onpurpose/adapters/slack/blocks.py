@@ -6,6 +6,8 @@ which `<!channel>` would call everybody, holds words of ours and times alone.
 
 from __future__ import annotations
 
+import json
+
 import orjson
 
 from onpurpose.adapters.slack import facts
@@ -23,11 +25,12 @@ EVENT_TYPE = "onpurpose_approval"
 BLOCK = "onpurpose:"
 """The beginning of a `block_id` of ours; the rest is the id of the delivery that the message is."""
 
-MOST_BYTES = 10_000
-"""Of all blocks as JSON: Slack takes about 13,200 characters of a message (`msg_blocks_too_long` beyond)."""
+MOST_CHARACTERS = 12_000
+"""Of all blocks as they travel: Slack takes about 13,200 of a message (`msg_blocks_too_long` beyond)."""
 
 _PAYLOAD = 3000
 _CHANGED = 1200
+_LEAST = 100
 _HEADER = 150
 
 _TITLES = {
@@ -60,16 +63,22 @@ def message(view: View, delivery_id: str, url: str) -> Blocks:
     `delivery_id` is the identity of the message, `url` where the rest is seen (empty: nowhere).
     """
     room = _PAYLOAD
-    while True:
+    while room >= _LEAST:
         blocks = _built(view, delivery_id, url, room)
-        if room <= 1 or len(orjson.dumps(blocks)) <= MOST_BYTES:
+        if len(json.dumps(blocks)) <= MOST_CHARACTERS:
             return blocks
         room //= 2
+    return least(view, delivery_id, url)
 
 
 def least(view: View, delivery_id: str, url: str) -> Blocks:
     """The message without its context, for a Slack that does not take the whole: what it is about, and the buttons."""
-    blocks: Blocks = [_header(view.approval), _times(view)]
+    where = "on the page" if url else "with `onpurpose approvals show`"
+    note: dict[str, object] = {
+        "type": "section",
+        "text": plain(f"It is too long for Slack. Read it {where} before you decide."),
+    }
+    blocks: Blocks = [_header(view.approval), _times(view), note]
     return blocks + _buttons(view.approval, delivery_id, url)
 
 
@@ -77,7 +86,7 @@ def _built(view: View, delivery_id: str, url: str, room: int) -> Blocks:
     approval = view.approval
     pending = approval.state is State.PENDING
     lines = [*(facts.waits_for(view) if pending else _outcome(approval)), *facts.acts(view)]
-    text: list[dict[str, object]] = [*map(_fact, lines), *map(_fact, facts.facts(view))]
+    text: list[dict[str, object]] = [*map(_fact, lines), *map(_fact, facts.facts(view, max(room // 10, 20)))]
     changed = "\n".join(line(one, 200) for one in facts.changed(view)[:60])
     payload = facts.payload(view)
     text += _preformatted("Changed since the last one that was granted", changed, min(_CHANGED, room))

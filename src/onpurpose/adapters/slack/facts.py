@@ -12,7 +12,7 @@ from onpurpose.core.delivery import View
 from onpurpose.core.routing import ANYONE, GROUP
 
 LONGEST = 300
-"""Characters of one line."""
+"""Characters of one line, where there is room."""
 
 MOST = 5
 """Rules, unknowns, signals and the like that are told; of more, how many there are."""
@@ -21,8 +21,8 @@ Fact = tuple[str, str]
 """A label of ours, and a text that may be anybody's."""
 
 
-def facts(view: View) -> list[Fact]:
-    """Who, what, why and what speaks against it; each text on one line, bounded."""
+def facts(view: View, longest: int = LONGEST) -> list[Fact]:
+    """Who, what, why and what speaks against it; each text on one line of at most so many characters."""
     context = view.context
     found = [
         ("Agent", view.approval.agent_id),
@@ -40,7 +40,7 @@ def facts(view: View) -> list[Fact]:
         ("Asked again", f"{view.approval.joined} times" if view.approval.joined else ""),
         *_each("Similar request", context.get("similar"), _similar),
     ]
-    return [(label, line(text, LONGEST)) for label, text in found if text]
+    return [(label, line(text, longest)) for label, text in found if text]
 
 
 def payload(view: View) -> str:
@@ -164,4 +164,7 @@ def _text(value: object) -> str:
 
 
 def _pretty(value: object) -> str:
-    return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # a number or a text that JSON does not hold
+        return repr(value)

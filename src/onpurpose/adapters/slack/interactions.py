@@ -167,10 +167,10 @@ class Interactions:
             return "Nothing was changed: Slack did not answer in time. Please try again."
         except OnPurposeError as error:
             log.warning("a press in slack could not be carried out: %s", type(error).__name__)
-            return "This could not be kept now, and nothing is known to be changed. Please look again in a minute."
+            return "This could not be confirmed now. Please look at the request again in a minute before you go on."
         except Exception:
             log.exception("a press in slack could not be carried out")
-            return "This failed inside onpurpose, and nothing is known to be changed. Please try again."
+            return "This failed inside onpurpose. Please look at the request again before you go on."
 
     def _admitted(self, pressed: Pressed) -> User:
         """The user who pressed, in our Slack, in a message of ours."""
