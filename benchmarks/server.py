@@ -350,8 +350,9 @@ def _serve_product(port: int, audit: Any) -> None:
 
 
 def _serve_service(port: int, folder: Path) -> None:
+    from onpurpose.place import Options
     from onpurpose.server.build import Settings, build, run
-    from onpurpose.service import Options, Service
+    from onpurpose.service import Service
 
     service = Service(Options(database=str(folder / "onpurpose.db"), settings=Settings(per_minute=1_000_000_000)))
     (folder / "key").write_text(service.first_key.secret, encoding="ascii")

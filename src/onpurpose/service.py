@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from onpurpose.adapters.clock import Ids, SystemClock
 from onpurpose.adapters.elements import quick_elements
 from onpurpose.adapters.files import FileSource
-from onpurpose.adapters.signing import KeyFile, SecretKey, verify_signature
+from onpurpose.adapters.signing import verify_signature
 from onpurpose.adapters.sql.access import SqlAccess
 from onpurpose.adapters.sql.documents import SqlDocuments
 from onpurpose.adapters.sql.engine import Store, open_store
-from onpurpose.adapters.sql.feed import SqlFeed, SqliteFollow, open_feed
+from onpurpose.adapters.sql.feed import SqlFeed
 from onpurpose.adapters.sql.idempotency import SqlIdempotency
 from onpurpose.adapters.sql.rollups import SqlRollups
 from onpurpose.adapters.sql.signing_keys import SqlSigningKeys
@@ -29,27 +25,25 @@ from onpurpose.app import audit
 from onpurpose.app.control import Control, control
 from onpurpose.app.gate import Gate, Pending
 from onpurpose.app.keys import NewKey
-from onpurpose.app.masking import Masking
 from onpurpose.app.policies import Policies
 from onpurpose.app.projection import Follow, Projector
 from onpurpose.app.tokens import Tokens
 from onpurpose.app.workspace import Workspaces
+from onpurpose.core.access import ApiKey
 from onpurpose.core.call import Call
 from onpurpose.core.chain import Report
 from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.record import Stored
+from onpurpose.core.result import Result
 from onpurpose.core.revision import ConflictError
-from onpurpose.ports import Archive, Classifier, Ledger, Signer
+from onpurpose.people import Asking, Means
+from onpurpose.place import Options, Place
 from onpurpose.server.api.audit import Log
 from onpurpose.server.api.decisions import Past, told
 from onpurpose.server.api.routes import routes
 from onpurpose.server.identity import Authority
 from onpurpose.server.metrics import Metrics
-from onpurpose.server.services import Services, Settings
-
-if TYPE_CHECKING:
-    from onpurpose.adapters.parquet import DayFiles
-    from onpurpose.adapters.sql.postgres.follow import PostgresFollow
+from onpurpose.server.services import Services
 
 log = logging.getLogger("onpurpose")
 
@@ -65,27 +59,6 @@ MOST_BEHIND = 1_000_000
 """A feed that is so many records behind the log is not ready to be read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """Where a service keeps what it has, and how it behaves.
-
-    `database`: a path, or `postgresql://...`. `directory`: where files of this host lie (beside the
-    database's file, unless given): the secret, the keys, the anchor. `secret_file`: what keys in the
-    store are sealed with, unless `ONPURPOSE_SECRET` is set. `archive_folder`: where days of a log in
-    PostgreSQL lie that were archived and let go. `issuer`: the service's name in tokens, best its URL.
-    """
-
-    database: str = "onpurpose.db"
-    directory: str | None = None
-    secret_file: str | None = None
-    archive_folder: str | None = None
-    issuer: str = "onpurpose"
-    settings: Settings = field(default_factory=Settings)
-    masking: Masking = field(default_factory=Masking)
-    classifier: Classifier | None = None
-    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
-
-
 class Judge:
     """Judges calls by what is in force in their workspace."""
 
@@ -93,10 +66,16 @@ class Judge:
         self._gate = gate
         self._workspaces = workspaces
 
-    def begin(self, call: Call, policy: str | None, *, workspace: str, key: str) -> Pending:
+    def begin(
+        self, call: Call, policy: str | None, *, workspace: str, key: str, approval_id: str | None = None
+    ) -> Pending:
         """Judge the call and hand its record to the log, without waiting."""
-        held = self._workspaces[workspace]
-        return self._gate.begin_in(held, call, policy, key=key, stale=self._workspaces.stale())
+        held, stale = self._workspaces[workspace], self._workspaces.stale()
+        return self._gate.begin_in(held, call, policy, key=key, stale=stale, approval_id=approval_id)
+
+    def follow(self, result: Result, key: ApiKey) -> Result:
+        """The result, with the approval that people are asked for where it needs one."""
+        return self._gate.follow(result, key.workspace, key)
 
 
 class Records:
@@ -134,77 +113,6 @@ class Told:
         return [(entry.n, told(entry).model_dump_json().encode()) for entry in entries]
 
 
-class _Place:
-    """What differs between the two databases: the log, how it is read and followed, where the feed lies."""
-
-    def __init__(self, options: Options, secret: str) -> None:
-        self.store: Store
-        self._options = options
-        self._postgres = options.database.startswith(("postgresql:", "postgres:"))
-        self._path = Path(options.database.removeprefix("sqlite:///")).absolute()
-        self.signer = self._signer(secret)
-
-    @staticmethod
-    def directory(options: Options) -> Path:
-        """Where files of this host lie."""
-        if options.directory is not None:
-            return Path(options.directory).absolute()
-        if options.database.startswith(("postgresql:", "postgres:")):
-            return Path.cwd()
-        return Path(options.database.removeprefix("sqlite:///")).absolute().parent
-
-    def _signer(self, secret: str) -> Signer:
-        if self._postgres:  # every process signs with one key, and all that they share is the secret
-            return SecretKey(secret)
-        return KeyFile(f"{self._path}.key", f"{self._path}.pub")
-
-    @property
-    def _url(self) -> str:
-        return self._options.database.replace("postgres://", "postgresql://", 1)
-
-    @property
-    def _anchor(self) -> Path:
-        return self.directory(self._options) / "onpurpose.anchor"
-
-    def ledger(self) -> Ledger:
-        """The log, to be written."""
-        if self._postgres:
-            from onpurpose.adapters.sql.postgres.ledger import PostgresLedger  # noqa: PLC0415  an extra
-
-            return PostgresLedger(self._url, signer=self.signer, anchor=self._anchor)
-        from onpurpose.adapters.sql.writer import SqliteLedger  # noqa: PLC0415  as above
-
-        return SqliteLedger(self._path, signer=self.signer)
-
-    def archive(self) -> Archive:
-        """The log, to be read."""
-        if self._postgres:
-            from onpurpose.adapters.sql.postgres.archive import PostgresArchive  # noqa: PLC0415  an extra
-
-            return PostgresArchive(self._url, anchor=self._anchor, archived=self._archived())
-        from onpurpose.adapters.sql.reader import SqliteArchive  # noqa: PLC0415  as above
-
-        return SqliteArchive(self._path)
-
-    def _archived(self) -> DayFiles | None:
-        from onpurpose.adapters.parquet import DayFiles  # noqa: PLC0415  an extra
-
-        folder = self._options.archive_folder
-        return None if folder is None else DayFiles(Path(folder))
-
-    def follow(self) -> SqliteFollow | PostgresFollow:
-        """The log, to be followed."""
-        if self._postgres:
-            from onpurpose.adapters.sql.postgres.follow import PostgresFollow  # noqa: PLC0415  an extra
-
-            return PostgresFollow(self._url)
-        return SqliteFollow(self._path)
-
-    def feed(self, store: Store) -> SqlFeed:
-        """The feed: beside the tables of PostgreSQL, and in a file of its own with SQLite."""
-        return SqlFeed(store.engine) if self._postgres else open_feed(f"{self._path}.feed")
-
-
 class Service:
     """One process of the control plane: its parts, and the threads that keep them up to date.
 
@@ -225,10 +133,10 @@ class Service:
 
     def _open(self, options: Options) -> None:
         clock, ids = SystemClock(), Ids()
-        directory = _Place.directory(options)
+        directory = Place.directory(options)
         secret = find_secret(options.environment, options.secret_file or directory / "onpurpose.secret")
         vault = AesVault(secret)  # before anything is made: with an unfit secret nothing is
-        place = _Place(options, secret)
+        place = Place(options, secret)
         self._place = place
         store = open_store(options.database)
         self._closing.callback(store.close)
@@ -253,9 +161,14 @@ class Service:
         self.workspaces.changed.append(self._take_up_keys)
         self.workspaces.refresh()
         self._take_up_keys()
+        self.asking = Asking(
+            Means.of(options.environment), store=store, access=access, workspaces=self.workspaces, ledger=self.ledger,
+            post=self.control.post, secret=secret, masking=options.masking, clock=clock, new_id=ids.new,
+        )  # fmt: skip
+        self._closing.callback(self.asking.close)
         gate = Gate(
             Policies(FileSource), self.ledger, clock=clock, new_id=ids.new, masking=options.masking,
-            patience=options.settings.patience, classifier=options.classifier,
+            patience=options.settings.patience, classifier=options.classifier, asking=self.asking.consent,
         )  # fmt: skip
         self._services(options, gate, clock)
         self._start()
@@ -268,12 +181,15 @@ class Service:
         records = Records(self._follow())
         seen = Log(self._place.archive, self._verify)
         past = Past(decisions=self.feed, log=records)
+        judge = Judge(gate, self.workspaces)
+        json = routes(self.control, past=past, tokens_of=self.tokens, log=seen, clock=clock)
         self.services = Services(
-            evaluator=Judge(gate, self.workspaces),
+            evaluator=judge,
+            follow=judge.follow,
             authority=self.authority,
             clock=clock,
             metrics=Metrics(pending=self._pending, stale=self.workspaces.stale),
-            routes=routes(self.control, past=past, tokens_of=self.tokens, log=seen, clock=clock),
+            routes=[*json, *self.asking.routes],
             ready=self.unready,
             feed=Told(self.feed),
             minter=self.tokens,
@@ -312,6 +228,7 @@ class Service:
 
     def _start(self) -> None:
         self._projector = Projector(self._follow(), self.feed)
+        self.asking.start()
         for work in (lambda: self.workspaces.follow(self._stopped), self._project, self._do_chores):
             thread = threading.Thread(target=work, name="onpurpose-service", daemon=True)
             self._threads.append(thread)
@@ -336,7 +253,7 @@ class Service:
     def _do_chores(self) -> None:
         chores: tuple[Callable[[], object], ...] = (
             self.tokens.refresh, self.control.post.drain, self._write_uses, self._forget_answers,
-            self._watch_log,
+            self._watch_log, self.asking.desk.sweep,
         )  # fmt: skip
         while not self._stopped.wait(CHORE_SECONDS):
             for chore in chores:

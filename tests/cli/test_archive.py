@@ -21,7 +21,8 @@ from onpurpose.adapters.signing import SecretKey, verify_signature
 from onpurpose.adapters.sql.postgres import PostgresArchive, PostgresLedger, partitions, store
 from onpurpose.app import audit
 from onpurpose.core.chain import Finding
-from onpurpose.service import Options, Service
+from onpurpose.place import Options
+from onpurpose.service import Service
 from tests.adapters.postgres_log import record
 from tests.cli.command import is_tame, run, run_json
 from tests.cli.test_reference import same_keys, shape

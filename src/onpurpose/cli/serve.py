@@ -46,11 +46,12 @@ def serve(  # noqa: PLR0913, PLR0917  these are its settings
     """
     with _uncollected():
         try:
+            from onpurpose.place import Options  # noqa: PLC0415  as above
             from onpurpose.server import listening  # noqa: PLC0415
             from onpurpose.server.build import build, run  # noqa: PLC0415  an extra, and slow to import
             from onpurpose.server.limits import PER_MINUTE  # noqa: PLC0415
             from onpurpose.server.services import Settings  # noqa: PLC0415
-            from onpurpose.service import Options, Service  # noqa: PLC0415
+            from onpurpose.service import Service  # noqa: PLC0415
         except ModuleNotFoundError as error:
             fail(f"`{error.name}` is not installed", "pip install 'onpurpose[server]'")
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
