@@ -122,8 +122,11 @@ class Office:
 
     def notes(self) -> list[dict[str, Any]]:
         """What the log holds; of what two processes brought there, the first."""
-        found = [orjson.loads(stored.body) for stored in self.log.records()]
-        return list({one["id"]: one for one in reversed(found) if "id" in one}.values())[::-1]
+        first: dict[str, dict[str, Any]] = {}
+        for stored in self.log.records():
+            one = orjson.loads(stored.body)
+            first.setdefault(one.get("id", ""), one)
+        return list(first.values())
 
     def sent(self, approval: Approval, since: Sequence[Delivery] = ()) -> list[tuple[str, str, str]]:
         """Channel, event and recipient of the deliveries that are owed, but for those known."""

@@ -63,6 +63,13 @@ def test_an_identical_question_joins_the_pending_one(office: Office) -> None:
     assert office.woken == 1
 
 
+def test_a_key_that_joined_has_asked_too(office: Office) -> None:
+    approval = office.ask()
+    office.ask(asked_with="key-2")
+    assert office.desk.get("acme", approval.id).was_asked_with("key-2")
+    assert office.desk.cancel("acme", approval.id, by="key-2", via=Via.API).state is State.CANCELLED
+
+
 def test_endless_identical_questions_change_an_approval_only_so_often(office: Office) -> None:
     for number in range(MAX_JOINED + 20):
         approval = office.ask(decision_id=f"d{number}")

@@ -264,6 +264,19 @@ def test_identical_requests_are_counted_up_to_a_bound_and_change_nothing_beyond(
     assert with_bob.joined == MAX_JOINED
 
 
+def test_a_key_that_joins_is_remembered_as_one_that_asked() -> None:
+    approval = asked(asked_with="k1")
+    for key in ("k1", "k2", "k2", ""):
+        approval = advance(approval, act(Move.JOIN, "", to=key))
+    assert (approval.joined, approval.joined_with) == (4, ("k2",))
+    assert [approval.was_asked_with(key) for key in ("k1", "k2", "k3", "")] == [True, True, False, False]
+    full = replace(approval, joined=MAX_JOINED)
+    assert advance(full, act(Move.JOIN, "", to="k2")) is full
+    assert advance(full, act(Move.JOIN, "", to="k3")).joined_with == ("k2", "k3")
+    crowded = replace(full, joined_with=tuple(f"x{number}" for number in range(MAX_JOINED)))
+    assert advance(crowded, act(Move.JOIN, "", to="k3")) is crowded
+
+
 def test_no_more_people_join_than_an_approval_remembers() -> None:
     approval = replace(asked(), requesters=tuple(f"u{number}" for number in range(MAX_JOINED)))
     assert advance(approval, act(Move.JOIN, "u7")).requesters == approval.requesters

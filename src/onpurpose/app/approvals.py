@@ -287,11 +287,11 @@ class Desk:
     def cancel(self, workspace: str, approval_id: str, *, by: str, via: Via, text: str = "") -> Approval:
         """The approval, cancelled: nothing runs by it any more, even where it was granted.
 
-        `by` is one of the requesters, the id of the key that asked, or a user who has a part in it.
+        `by` is one of the requesters, the id of a key that asked, or a user who has a part in it.
         """
 
         def make(approval: Approval, at: int) -> Act:
-            if not (by and (by == approval.asked_with or is_requester(approval, by))):
+            if not (by and (approval.was_asked_with(by) or is_requester(approval, by))):
                 who, everybody = self._known(approval, by, signed_in=True)
                 if not may_speak(approval, who, everybody):
                     raise NotEligibleError("only who has a part in a request cancels it")

@@ -148,7 +148,10 @@ class Asking:
             act = Act(move=Move.CANCEL, at=pen.at, via=Via.AGENT, text=SUPERSEDED)
         else:
             by = newcomers[0] if newcomers else ""
-            act = Act(move=Move.JOIN, at=pen.at, via=Via.AGENT, by=by, decision_id=question.decision_id)
+            act = Act(
+                move=Move.JOIN, at=pen.at, via=Via.AGENT, by=by, to=question.asked_with,
+                decision_id=question.decision_id,
+            )  # fmt: skip
         try:
             with self._changes.lock(standing.id):
                 after, messages = self._changes.keep(standing, act, pen)

@@ -1,4 +1,4 @@
-"""What may happen to an approval in which state, as a table; and what did happen. Values only."""
+"""What may happen to an approval in which state, as a table; what did happen, and what is looked for. Values only."""
 
 from __future__ import annotations
 
@@ -81,8 +81,9 @@ class Act(Struct, frozen=True, gc=False, kw_only=True):
     """One thing that happened: what, when (microseconds UTC), by whom, by which way.
 
     `by` is a user's id, or empty for the agent and the clock. `text` is a reason or a comment, `to`
-    the user who a request was delegated to, `decision_id` the decision that joined or used the
-    approval, `seats` what a grant counts for, `link` the id of the signed link that was spent on it.
+    the user who a request was delegated to, or the id of the key that a join came with. `decision_id`
+    is the decision that joined or used the approval, `seats` what a grant counts for, `link` the id of
+    the signed link that was spent on it.
     """
 
     move: Move
@@ -94,3 +95,20 @@ class Act(Struct, frozen=True, gc=False, kw_only=True):
     decision_id: str = ""
     seats: tuple[Seat, ...] = ()
     link: str = ""
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which approvals are looked for; what is `None` is not asked. At most `limit` of them.
+
+    `due_at`: those whose `wake_at` is not after it, of all workspaces where `workspace` is `None`.
+    `before` is the id of an approval: those older than it, for the next page (ids sort by time).
+    """
+
+    workspace: str | None = None
+    states: frozenset[State] | None = None
+    digest: str | None = None
+    agent_id: str | None = None
+    capability: str | None = None
+    due_at: int | None = None
+    before: str | None = None
+    limit: int = 100

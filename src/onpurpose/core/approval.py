@@ -13,7 +13,7 @@ from types import MappingProxyType
 from msgspec import Struct
 from msgspec.structs import replace
 
-from onpurpose.core.act import ENDS, MOVES, Act, Move, Seat, State, Via
+from onpurpose.core.act import ENDS, MOVES, Act, Move, Seat, State, Via, Wanted
 from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.routing import USER, Route, Stage, folded
 
@@ -44,7 +44,8 @@ class Approval(Struct, frozen=True, gc=False, kw_only=True):
 
     `digest` is the call's (`exact_digest`): what was granted is exactly that call. `requesters` are
     those whose own request it is: the user in whose name the agent asks, and whose API key it asks
-    with, or joined with. `asked_with` is the id of that key, empty in the embedded gate. `routes` must all be
+    with, or joined with. `asked_with` is the id of that key, empty in the embedded gate, `joined_with` the
+    ids of others. `routes` must all be
     satisfied; none of them is without stages.
     `context` is the intent context as JSON, masked. `version` counts its changes from 1. `until` is
     when it expires: while pending, undecided; once granted, unused. `wake_at` is when the clock has
@@ -61,6 +62,7 @@ class Approval(Struct, frozen=True, gc=False, kw_only=True):
     purpose_id: str | None = None
     requesters: tuple[str, ...] = ()
     asked_with: str = ""
+    joined_with: tuple[str, ...] = ()
     routes: tuple[Route, ...]
     context: bytes
     opened_at: int
@@ -81,26 +83,13 @@ class Approval(Struct, frozen=True, gc=False, kw_only=True):
         """The shortest time of its routes."""
         return min(route.timeout_seconds for route in self.routes)
 
+    def was_asked_with(self, key: str) -> bool:
+        """Whether the key of that id asked for it, or joined."""
+        return bool(key) and key in (self.asked_with, *self.joined_with)
+
     def last(self, *moves: Move) -> Act | None:
         """The newest act of one of these kinds."""
         return next((act for act in reversed(self.acts) if act.move in moves), None)
-
-
-class Wanted(Struct, frozen=True, kw_only=True):
-    """Which approvals are looked for; what is `None` is not asked. At most `limit` of them.
-
-    `due_at`: those whose `wake_at` is not after it, of all workspaces where `workspace` is `None`.
-    `before` is the id of an approval: those older than it, for the next page (ids sort by time).
-    """
-
-    workspace: str | None = None
-    states: frozenset[State] | None = None
-    digest: str | None = None
-    agent_id: str | None = None
-    capability: str | None = None
-    due_at: int | None = None
-    before: str | None = None
-    limit: int = 100
 
 
 class ApprovalError(OnPurposeError):
@@ -221,8 +210,10 @@ def as_of(approval: Approval, now: int) -> Approval:
 
 def _join(approval: Approval, act: Act) -> Approval:
     """Another request for the same call: counted and remembered while there is room; whose it is, always."""
-    asking = _asking(approval, act)
-    if approval.joined >= MAX_JOINED and asking == approval.requesters:
+    asking, keys = _asking(approval, act), approval.joined_with
+    if act.to and not approval.was_asked_with(act.to):
+        keys = (*keys, act.to)[:MAX_JOINED]
+    if approval.joined >= MAX_JOINED and (asking, keys) == (approval.requesters, approval.joined_with):
         return approval
     return _timed(
         replace(
@@ -231,6 +222,7 @@ def _join(approval: Approval, act: Act) -> Approval:
             joined=min(approval.joined + 1, MAX_JOINED),
             decision_ids=(*approval.decision_ids, act.decision_id)[: MAX_JOINED + 1],
             requesters=asking,
+            joined_with=keys,
         )
     )
 
