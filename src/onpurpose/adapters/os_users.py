@@ -19,19 +19,24 @@ MOST_USERS = 10_000
 
 
 def os_users(workspace: str) -> list[User]:
-    """Every account of the machine with the groups that it is in now, under the name that one signs in with."""
+    """Every account of the machine with the groups that it is in now, under the name that one signs in with.
+
+    Who runs this process is among them, first, even where a directory does not list its accounts, or the
+    account has no name.
+    """
     if pwd is None:  # pragma: no cover
         return [_user(workspace, current_user(), ())]
+    names: dict[int, str] = {}
     groups: dict[str, list[str]] = {}
-    names = {group.gr_gid: group.gr_name for group in grp.getgrall()}
     for group in grp.getgrall():
+        names.setdefault(group.gr_gid, group.gr_name)
         for member in group.gr_mem:
             groups.setdefault(member, []).append(group.gr_name)
-    found = []
+    found = {current_user(): _current_groups()}
     for entry in pwd.getpwall()[:MOST_USERS]:
         own = [names[entry.pw_gid]] if entry.pw_gid in names else []
-        found.append(_user(workspace, entry.pw_name, tuple(dict.fromkeys([*own, *groups.get(entry.pw_name, ())]))))
-    return found
+        found.setdefault(entry.pw_name, (*own, *groups.get(entry.pw_name, ())))
+    return [_user(workspace, name, tuple(dict.fromkeys(of))) for name, of in found.items()]
 
 
 def current_user() -> str:
@@ -42,6 +47,23 @@ def current_user() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid-{os.getuid()}"
+
+
+def _current_groups() -> tuple[str, ...]:
+    """The groups that the directory knows the account in now; of one without a name, those of the process."""
+    try:
+        entry = pwd.getpwuid(os.getuid())
+        numbers = os.getgrouplist(entry.pw_name, entry.pw_gid)
+    except KeyError:
+        numbers = [os.getgid(), *os.getgroups()]
+    return tuple(name for number in numbers if (name := _group_name(number)))
+
+
+def _group_name(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return ""
 
 
 def _user(workspace: str, name: str, groups: tuple[str, ...]) -> User:

@@ -142,7 +142,7 @@ class Waits:
                     del self._waited[key]
 
     def _start(self) -> None:
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():  # none survives a fork
             self._thread = threading.Thread(target=self._run, name="onpurpose-approvals", daemon=True)
             self._thread.start()
         self._changed.notify_all()

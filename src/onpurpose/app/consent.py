@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
@@ -11,6 +12,7 @@ from concurrent.futures import TimeoutError as Late
 from msgspec.structs import replace
 
 from onpurpose.app.approvals import Consumed, Desk, Question, routes_of
+from onpurpose.app.intent_context import visible
 from onpurpose.core.access import ApiKey
 from onpurpose.core.act import Move, State
 from onpurpose.core.approval import Approval, ApprovalError
@@ -62,17 +64,16 @@ class Consent:
         """
         try:
             digest, routes = exact_digest(call), routes_of(decision, self._settings(workspace))
+            used = self._desk.consume(workspace, approval_id, digest, call.agent_id, routes, decision_id)
+            message = used.message
+            if used.code is Code.APPROVAL_CHANGED and used.approval is not None:
+                message = f"{message}:\n{self._desk.changed_since(used.approval, call)}"
         except Malformed as malformed:
-            used = Consumed(code=Code.APPROVAL_UNAVAILABLE, message=f"the call cannot be approved: {malformed}")
+            return unusable(approval_id, decision, f"the call cannot be approved: {malformed}")
         except Exception:
             log.exception("an approval could not be used; its call is refused")
-            used = Consumed(code=Code.APPROVAL_UNAVAILABLE, message="approvals cannot be read now")
-        else:
-            used = self._desk.consume(workspace, approval_id, digest, call.agent_id, routes, decision_id)
-        told: dict[str, object] = {"id": approval_id[:100], "code": used.code}
-        if used.granted:
-            told["by"] = used.people
-        return self._decided(used, call, decision), told
+            return unusable(approval_id, decision, "approvals cannot be read now")
+        return _decided(used, message, decision), _told(approval_id, used)
 
     def ask(self, result: Result, workspace: str, key: ApiKey | None) -> Result:
         """Open an approval for what was decided and recorded, or find the one that is open: the result with it.
@@ -82,26 +83,16 @@ class Consent:
         try:
             approval = self._desk.ask(_question(result, workspace, key))
         except ApprovalError as error:
-            return _unasked(result, str(error))
+            return unasked(result, str(error))
         except Exception:
             log.exception("no approval could be opened; the call stays refused")
-            return _unasked(result, "approvals cannot be kept now")
+            return unasked(result, "approvals cannot be kept now")
         return replace(result, approval=self.ticket(approval))
 
     def ticket(self, approval: Approval) -> Ticket:
         """The approval as its agent sees it."""
         waiter = _Here(self._desk, approval.workspace, self) if self._waits else None
         return ticket(approval, self._page(approval), waiter)
-
-    def _decided(self, used: Consumed, call: Call, decision: Decision) -> Decision:
-        if used.granted:
-            outcome = Outcome.ALLOW
-        else:
-            outcome = Outcome.REQUIRE_APPROVAL if used.code in _ASKS_AGAIN else Outcome.DENY
-        message = used.message
-        if used.code is Code.APPROVAL_CHANGED and used.approval is not None:
-            message = f"{message}:\n{self._desk.changed_since(used.approval, call)}"
-        return Decision(outcome, (Reason(code=used.code, outcome=outcome, message=message), *decision.reasons))
 
 
 def ticket(approval: Approval, page: str = "", waiter: Waiter | None = None) -> Ticket:
@@ -132,9 +123,28 @@ def _question(result: Result, workspace: str, key: ApiKey | None) -> Question:
     )
 
 
-def _unasked(result: Result, why: str) -> Result:
+def unusable(approval_id: str, decision: Decision, why: str) -> tuple[Decision, Mapping[str, object]]:
+    """As `Consent.use` where no grant can be used for that reason."""
+    used = Consumed(code=Code.APPROVAL_UNAVAILABLE, message=why)
+    return _decided(used, why, decision), _told(approval_id, used)
+
+
+def unasked(result: Result, why: str) -> Result:
+    """The result, as refused as it was, with the reason why nobody is asked."""
     reason = Reason(code=Code.APPROVAL_UNAVAILABLE, outcome=Outcome.REQUIRE_APPROVAL, message=why)
     return replace(result, decision=Decision(result.outcome, (*result.reasons, reason)))
+
+
+def _decided(used: Consumed, message: str, decision: Decision) -> Decision:
+    refused = Outcome.REQUIRE_APPROVAL if used.code in _ASKS_AGAIN else Outcome.DENY
+    outcome = Outcome.ALLOW if used.granted else refused
+    return Decision(outcome, (Reason(code=used.code, outcome=outcome, message=message), *decision.reasons))
+
+
+def _told(approval_id: str, used: Consumed) -> dict[str, object]:
+    """What a record says of the attempt. The id is whatever the caller named."""
+    told: dict[str, object] = {"id": visible(approval_id[:100]), "code": used.code}
+    return told | {"by": used.people} if used.granted else told
 
 
 class _Here:
@@ -152,8 +162,9 @@ class _Here:
             try:
                 return self._consent.ticket(promise.result(_patience(held, seconds)))
             except (Late, CancelledError):
-                promise.cancel()
                 return self._consent.ticket(self._desk.get(self._workspace, held.id))
+            finally:
+                promise.cancel()
         except Exception:
             log.exception("an approval could not be waited for")
             return held
@@ -176,5 +187,5 @@ class _Here:
 
 def _patience(held: Ticket, seconds: float | None) -> float:
     if seconds is not None:
-        return max(0.0, seconds)
+        return min(max(0.0, seconds), threading.TIMEOUT_MAX)
     return max(0.0, held.until / 1_000_000 - time.time()) + _GRACE_SECONDS

@@ -246,7 +246,10 @@ class Gate:
     ) -> tuple[str, Decision, Mapping[str, object]]:
         decision_id = self._new_id(self._clock.now())
         if self._asking is None:
-            return decision_id, denial(Code.APPROVAL_UNAVAILABLE, "this gate keeps no approvals"), {"id": approval_id}
+            from onpurpose.app.intent_context import visible  # noqa: PLC0415  only who is asked needs it
+
+            refused = denial(Code.APPROVAL_UNAVAILABLE, "this gate keeps no approvals")
+            return decision_id, refused, {"id": visible(approval_id[:100]), "code": Code.APPROVAL_UNAVAILABLE}
         return decision_id, *self._asking.use(approval_id, workspace, call, decision, decision_id)
 
     def _intent_of(self, call: Call, facts: Facts | None) -> Intent | None:
