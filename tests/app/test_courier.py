@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from onpurpose.adapters.memory import MemoryLedger
 from onpurpose.app.courier import Courier, recorder
 from onpurpose.app.lane import BATCH, TOGETHER
+from onpurpose.core.approval import Act, Move, Via, advance
 from onpurpose.core.delivery import Channel, Delivery, Event, Progress, RetryError, UndeliverableError
 from onpurpose.core.revision import StoreError
 from onpurpose.core.routing import Route, Stage
@@ -116,6 +117,21 @@ def test_who_was_asked_by_mail_is_told_the_outcome_in_the_same_thread() -> None:
     told, view = world.boxes[Channel.EMAIL].got[1]
     assert (told.event, view.link) == (Event.GRANTED, "")
     assert [one.ref for one in view.sent] == [f"ref-{asked.id}"]
+
+
+def test_nobody_is_mailed_a_second_outcome() -> None:
+    world = World()
+    approval, _ = world.ask(MAIL)
+    courier = world.courier()
+    courier.step(Channel.EMAIL)
+    world.grant(approval, "bob", MAIL, HOOK)
+    courier.step(Channel.EMAIL)
+    granted = world.store.get("acme", approval.id)
+    assert granted is not None
+    used = advance(granted, Act(move=Move.USE, at=world.clock.now(), via=Via.AGENT, decision_id="d9"))
+    world.store.change(used, deliveries=[world.message(used, *MAIL, Event.USED)], notes=[])
+    assert courier.step(Channel.EMAIL) == 1
+    assert [delivery.event for delivery, _ in world.boxes[Channel.EMAIL].got] == [Event.REQUESTED, Event.GRANTED]
 
 
 def test_a_channel_is_told_the_outcome_though_it_was_never_asked() -> None:

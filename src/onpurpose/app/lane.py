@@ -132,6 +132,7 @@ class Lane:
                 self._store_fails = True
                 self._note(f"the store cannot be used: {error}")
                 self._stopped.wait(TROUBLE_SECONDS)
+        self._rest()
 
     def wake(self) -> None:
         """Have the thread look now."""

@@ -40,8 +40,8 @@ class Viewer:
     def view(self, delivery: Delivery) -> View | Moot:
         """What the message is made of now; `Moot` where it need not leave any more.
 
-        A mail stays as it was sent, so none is sent that asks who cannot decide any more, and none that
-        tells the outcome to who was never asked. What other channels show is brought up to date.
+        A mail stays as it was sent, so none is sent that asks who cannot decide any more, none that tells the
+        outcome to who was never asked, and no second one. What other channels show is brought up to date.
         """
         kept = self._approvals.get(delivery.workspace, delivery.approval_id)
         if kept is None:
@@ -57,6 +57,8 @@ class Viewer:
                 return Moot("there is nothing left for them to decide")
             if delivery.event not in ASKING and not sent:
                 return Moot("they were never asked")
+            if delivery.event not in ASKING and any(one.event not in ASKING for one in sent):
+                return Moot("they were told already that it is settled")
         return View(
             approval=approval,
             context=_decoded(approval.context),
