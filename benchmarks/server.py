@@ -333,7 +333,9 @@ def _serve_product(port: int, audit: Any) -> None:
     gate = Gate(parse_policy(policy_text(EIGHT).encode(), "bench.yaml"), audit, reload_seconds=3600)
 
     class OneGate:
-        def begin(self, call: Any, policy: str | None, *, workspace: str, key: str) -> Any:
+        def begin(
+            self, call: Any, policy: str | None, *, workspace: str, key: str, approval_id: str | None = None
+        ) -> Any:
             return gate.begin(call)
 
     key = ApiKey(

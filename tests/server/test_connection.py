@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from onpurpose.core.access import ApiKey
 from onpurpose.core.record import Receipt, Record
+from onpurpose.core.result import Result
 from onpurpose.server.build import App, Services, Settings, make_server
 from onpurpose.server.listening import bind
 from tests.app.logs import RECEIPT, Scripted, never, stuck
@@ -207,6 +209,17 @@ def test_an_error_of_ours_is_a_problem_that_tells_nothing_of_it(caplog: pytest.L
         first, second = talk.ask(request()), talk.ask(request())
     assert (first[0], second[0], app.long) == (500, 500, 0)
     assert "broken" not in str(first)
+    assert "broken" in caplog.text
+
+
+def test_an_error_while_people_are_asked_is_answered(caplog: pytest.LogCaptureFixture) -> None:
+    def follow(result: Result, key: ApiKey) -> Result:
+        raise RuntimeError("broken")
+
+    asked = request(b'{"agent_id":"a","capability":"payments.transfer","payload":{"amount":5000}}')
+    with serving(services(follow=follow)) as (app, port), closing(Talk(port)) as talk:
+        assert [talk.ask(sent)[0] for sent in (asked, request())] == [500, 200]
+        assert app.long == 0
     assert "broken" in caplog.text
 
 

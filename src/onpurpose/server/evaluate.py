@@ -138,7 +138,13 @@ class Evaluate:
             self._answer_on(reply, result, key, began)
 
     async def _ask(self, result: Result, key: ApiKey, reply: Reply, began: float) -> None:
-        self._answer_on(reply, await self._followed(result, key), key, began)
+        try:
+            result = await self._followed(result, key)
+        except Exception:  # it promises not to raise; without this nobody would be answered
+            log.exception(_UNANSWERED)
+            self._refuse_on(reply, internal())
+        else:
+            self._answer_on(reply, result, key, began)
 
     async def _resume(self, key: ApiKey, body: bytes, reply: Reply) -> None:
         try:
