@@ -356,3 +356,31 @@ one.close()
     command = [sys.executable, "-c", code, str(path), msgspec.json.encode(approval()).decode()]
     subprocess.run(command, check=True, timeout=60)
     assert [one.id for one in local.find(Wanted())] == ["parent", "child", approval().id]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_child_forked_in_the_middle_of_a_transaction_does_not_wait_for_its_end(path: Path) -> None:
+    code = """
+import os, signal, sys, threading
+from pathlib import Path
+from onpurpose.adapters.sql.local_file import LocalFile
+file = LocalFile(Path(sys.argv[1]), busy_seconds=5)
+within, done = threading.Event(), threading.Event()
+def hold():
+    with file.writing(make=True):
+        within.set()
+        done.wait(30)
+thread = threading.Thread(target=hold)
+thread.start()
+within.wait(30)
+child = os.fork()
+if not child:
+    signal.alarm(20)
+    with file.reading() as connection:
+        os._exit(7 if connection.execute("SELECT count(*) FROM approvals").fetchone()[0] == 0 else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+done.set()
+thread.join()
+file.close()
+"""
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=60)

@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +60,7 @@ OBJECTS = {
 
 # In a forked child the parent's connections must not be touched, not even to be closed.
 _PARENTS: list[sqlite3.Connection] = []
+_FILES: weakref.WeakSet[LocalFile] = weakref.WeakSet()
 
 
 class LocalFile:
@@ -69,8 +71,9 @@ class LocalFile:
         self._busy_seconds = busy_seconds
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        self._opened: tuple[int, int, int] | None = None
+        self._opened: tuple[int, int] | None = None
         self._closed = False
+        _FILES.add(self)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -123,15 +126,19 @@ class LocalFile:
         return self._connection
 
     def _let_go(self) -> None:
-        connection, opened = self._connection, self._opened
-        self._connection = self._opened = None
-        if connection is not None and opened is not None and opened[0] != os.getpid():
-            _PARENTS.append(connection)
-        elif connection is not None:
+        connection, self._connection, self._opened = self._connection, None, None
+        if connection is not None:
             connection.close()
 
-    def _identity(self) -> tuple[int, int, int] | None:
-        """Which file is there, and for which process; `None` where there is none."""
+    def _begin_anew(self) -> None:
+        """In a forked child: a thread that is not there any more may hold the lock for ever."""
+        self._lock = threading.Lock()
+        if self._connection is not None:
+            _PARENTS.append(self._connection)
+        self._connection = self._opened = None
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file is there; `None` where there is none."""
         try:
             found = os.lstat(self._path)
         except FileNotFoundError:
@@ -141,7 +148,7 @@ class LocalFile:
                 f"the approvals `{self._path}` cannot be used: there is a symbolic link, or no file\n"
                 "help: name the file itself, or move away what is there"
             )
-        return os.getpid(), found.st_dev, found.st_ino
+        return found.st_dev, found.st_ino
 
 
 def connect(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
@@ -242,3 +249,12 @@ def _told(path: Path) -> Iterator[None]:
     # The last two are of values that no database keeps: half a surrogate pair, an integer of more than 64 bits.
     except (sqlite3.Error, UnicodeError, OverflowError) as error:
         raise StoreError(f"the approvals `{path}` cannot be used: {error}") from error
+
+
+def _after_fork_in_child() -> None:
+    for file in list(_FILES):
+        file._begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
