@@ -11,7 +11,7 @@ from onpurpose.app.intent_context import Question, intent_context
 from onpurpose.app.masking import Masking
 from onpurpose.app.notes import Pen
 from onpurpose.core.act import Act, Move, State, Via
-from onpurpose.core.approval import Approval, ApprovalError, Wanted, is_requester, open_approval
+from onpurpose.core.approval import Approval, ApprovalError, Wanted, as_of, is_requester, open_approval
 from onpurpose.core.call import MAX_NAME
 from onpurpose.core.canonical import exact_digest
 from onpurpose.core.decision import Decision
@@ -25,18 +25,25 @@ from onpurpose.ports import Approvals
 SUPERSEDED = "the policies ask other people now: it was asked anew"
 """Why an approval is cancelled whose routes are not those of the policies any more."""
 
+SIMILAR = 5
+"""How many earlier approvals of the same kind are shown."""
+
 _MOST_OF_A_CALL = 50
 
 
 def routes_of(decision: Decision, settings: Settings) -> tuple[Route, ...]:
     """The routes that the reasons of a decision ask for, each once; all of them must be satisfied.
 
-    A reason that names nobody takes the stages of the workspace's route, and keeps its own time and step-up.
+    A reason that names nobody takes the stages of the workspace's route, and keeps its own time. Where the
+    workspace demands step-up, every route does.
     """
     asking = [reason for reason in decision.reasons if reason.outcome is Outcome.REQUIRE_APPROVAL]
     general = settings.route if settings.route.stages else replace(settings.route, stages=DEFAULT.stages)
     routes = [general if reason.route is None else reason.route for reason in asking]
-    filled = [route if route.stages else replace(route, stages=general.stages) for route in routes]
+    filled = [
+        replace(route, stages=route.stages or general.stages, step_up=route.step_up or general.step_up)
+        for route in routes
+    ]
     return tuple(dict.fromkeys(filled or [general]))
 
 
@@ -58,14 +65,7 @@ def requesters_of(question: Question) -> tuple[str, ...]:
     return tuple(_valid(name) for key, name in reversed(once.items()) if key)
 
 
-def draft(  # noqa: PLR0913, PLR0917  what an approval is made of
-    question: Question,
-    digest: str,
-    routes: tuple[Route, ...],
-    masking: Masking,
-    pen: Pen,
-    last: Approval | None,
-) -> Approval:
+def draft(question: Question, digest: str, routes: tuple[Route, ...], pen: Pen, context: bytes) -> Approval:
     """The approval that the question opens. Raises `ApprovalError` where its routes ask nobody."""
     call = question.call
     try:
@@ -80,7 +80,7 @@ def draft(  # noqa: PLR0913, PLR0917  what an approval is made of
                 requesters=requesters_of(question),
                 asked_with=question.asked_with,
                 routes=routes,
-                context=intent_context(question, masking, last),
+                context=context,
                 opened_at=pen.at,
                 until=pen.at,
                 wake_at=None,
@@ -114,7 +114,7 @@ class Asking:
             pen = self._changes.pen(question.workspace, question.call.agent_id)
             standing = self._standing(question, digest, routes, pen.at)
             if standing is None:
-                approval = draft(question, digest, routes, self._masking, pen, self._last_granted(question))
+                approval = draft(question, digest, routes, pen, self._context(question, pen.at))
                 if self._changes.open(approval, pen):
                     return approval
             elif standing.state is not State.PENDING:
@@ -161,10 +161,12 @@ class Asking:
             self._changes.announce(after, messages=messages)
         return after if act.move is Move.JOIN and len(newcomers) <= 1 else None
 
-    def _last_granted(self, question: Question) -> Approval | None:
-        """What people granted last to the agent of this kind, to show what differs."""
+    def _context(self, question: Question, now: int) -> bytes:
+        """The intent context, with what people said to the agent of this kind before."""
         call, states = question.call, frozenset({State.GRANTED, State.USED})
-        wanted = Wanted(
-            workspace=question.workspace, states=states, agent_id=call.agent_id, capability=call.capability, limit=1
-        )
-        return next(iter(self._approvals.find(wanted)), None)
+        alike = Wanted(workspace=question.workspace, agent_id=call.agent_id, capability=call.capability, limit=SIMILAR)
+        similar = [as_of(one, now) for one in self._approvals.find(alike)]
+        last = next((one for one in similar if one.state in states), None)
+        if last is None and len(similar) == SIMILAR:
+            last = next(iter(self._approvals.find(replace(alike, states=states, limit=1))), None)
+        return intent_context(question, self._masking, last, similar)
