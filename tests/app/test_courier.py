@@ -484,6 +484,46 @@ def test_what_is_not_begun_in_time_is_given_back_before_another_takes_it() -> No
     assert len(world.boxes[Channel.WEBHOOK].got) == 2
 
 
+def test_what_was_taken_by_a_courier_that_is_closed_already_is_given_back() -> None:
+    world = World()
+    _, (hook,) = world.ask(HOOK)
+    courier = world.courier()
+    courier.close()
+    assert courier.step(Channel.WEBHOOK) == 1
+    assert (world.kept(hook).due_at, world.kept(hook).attempts) == (world.clock.now(), 0)
+    assert world.boxes[Channel.WEBHOOK].got == []
+
+
+def test_a_start_and_a_close_at_once_end() -> None:
+    world = World()
+    for _ in range(20):
+        courier = world.courier(poll_seconds=3600.0)
+        courier.start()
+        courier.close(patience=30.0)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("onpurpose-")] == []
+
+
+def test_a_store_that_fails_amid_a_round_leaves_the_rest_to_the_next() -> None:
+    world = World()
+    world.ask(MAIL)
+    courier = world.courier(deliveries=Failing(world))
+    with pytest.raises(StoreError):
+        courier.step(Channel.EMAIL)
+    assert world.boxes[Channel.EMAIL].got == []
+    world.run(world.courier(), 61, [Channel.EMAIL])
+    assert len(world.boxes[Channel.EMAIL].got) == 1
+
+
+class Failing:
+    """A store that gives messages, and can keep nothing of them."""
+
+    def __init__(self, world: World) -> None:
+        self.take = world.store.take
+
+    def settle(self, *deliveries: Delivery) -> None:
+        raise StoreError("disk full")
+
+
 def test_a_store_that_cannot_be_used_is_waited_for(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,23 @@ def test_what_was_settled_meanwhile_is_not_in_the_digest() -> None:
     assert len(box.ids) == MANY, "nor is the outcome told to who was never asked"
 
 
+def test_what_may_have_left_by_itself_is_in_no_digest() -> None:
+    world, box = a_world()
+    _, (first,) = world.ask(MAIL)
+    courier, failing = world.courier(), [RetryError("the line broke after the last byte")]
+
+    def does(delivery: Delivery) -> None:
+        if failing:
+            raise failing.pop()
+
+    box.does = does
+    courier.step(Channel.EMAIL)
+    asked = [world.ask(MAIL)[1][0].id for _ in range(MANY + 3)]
+    world.run(courier, GATHER_SECONDS + 5, EMAIL)
+    assert first.id in box.ids
+    assert [name for name, _ in box.digests] == [asked[MANY - 1]]
+
+
 def test_outcomes_are_not_gathered() -> None:
     world, box = a_world()
     courier = world.courier()

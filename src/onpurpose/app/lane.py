@@ -120,8 +120,10 @@ class Lane:
 
     def run(self) -> None:
         """Send until stopped."""
-        while not self._stopped.is_set():
+        while True:
             self._woken.clear()
+            if self._stopped.is_set():  # asked after the clearing, or a stop just before it would be slept over
+                break
             try:
                 if not self.step():
                     self._idle()
