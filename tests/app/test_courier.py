@@ -225,6 +225,24 @@ def test_one_recipient_who_cannot_be_reached_holds_up_no_other() -> None:
     assert tries == 1, "who is down is asked once in a while, not for every message"
 
 
+def test_a_recipient_who_hangs_takes_a_small_part_of_the_time() -> None:
+    world = World()
+    hung = 0
+
+    def does(delivery: Delivery) -> None:
+        nonlocal hung
+        if "hangs" in delivery.recipient:
+            hung += 10
+            world.pass_seconds(10)
+            raise RetryError("no answer in time")
+
+    world.boxes[Channel.WEBHOOK].does = does
+    for _ in range(20):
+        world.ask((Channel.WEBHOOK, "https://hangs.example/"))
+    world.run(world.courier(), 1000, [Channel.WEBHOOK])
+    assert 30 <= hung <= 200
+
+
 def test_a_message_that_always_fails_keeps_the_others_back_no_longer_than_its_turn() -> None:
     world = World()
     _, (bad,) = world.ask(SLACK)

@@ -44,6 +44,9 @@ TROUBLE_SECONDS = 1.0
 MOST_ASKED_SECONDS = 3600.0
 """How long a channel may ask to be left alone; more is cut."""
 
+SLOWER = 4
+"""How many times as long as it took to fail, a recipient is left alone: so one that hangs takes a fifth of the time."""
+
 MAX_ERROR = 500
 
 _BEHIND = 500_000
@@ -212,7 +215,7 @@ class Lane:
         except Exception as error:  # whatever is wrong with it holds up none of those behind it
             log.exception("a message by `%s` could not be made", self._channel)
             tried = replace(delivery, attempts=delivery.attempts + 1)
-            self._retry([tried], f"unexpected: {type(error).__name__}", None)
+            self._retry([tried], f"unexpected: {type(error).__name__}")
             return None
         if isinstance(found, Moot):
             self._settle(delivery, progress=Progress.SENT, ref="", error=found.why)
@@ -283,16 +286,17 @@ class Lane:
         return begun
 
     def _try(self, begun: list[Delivery], send: Callable[[], str]) -> None:
+        began = self._clock.now()
         try:
             ref = send()
         except UndeliverableError as error:
             for one in begun:
                 self._give_up(one, str(error))
         except RetryError as error:
-            self._retry(begun, str(error), error.after)
+            self._retry(begun, str(error), error.after, (self._clock.now() - began) / _SECOND)
         except Exception as error:
             log.exception("`%s` could not be sent", self._channel)
-            self._retry(begun, f"unexpected: {type(error).__name__}", None)
+            self._retry(begun, f"unexpected: {type(error).__name__}")
         else:
             self._have_left(begun, ref)
 
@@ -305,16 +309,17 @@ class Lane:
             self._traffic.failing_since = None
             log.warning("`%s` can be sent again", self._channel)
 
-    def _retry(self, begun: Sequence[Delivery], why: str, after: float | None) -> None:
-        """Leave the recipient alone for a while. What failed comes after the others that wait for them.
+    def _retry(self, begun: Sequence[Delivery], why: str, after: float | None = None, took: float = 0.0) -> None:
+        """Leave the recipient alone for a while, for longer the longer it `took` (seconds) to fail.
 
-        So one message that always fails cannot keep the others back.
+        What failed comes after the others that wait for them: so one message that always fails cannot keep
+        the others back.
         """
         now, whom = self._clock.now(), _whom(begun[0])
         known = self._rests.get(whom)
         failures = 1 if known is None else known.failures + 1
         asked = 0.0 if after is None else min(max(after, 0.0), MOST_ASKED_SECONDS) + self._chance()
-        rest = max(asked, retry_after(failures, self._chance()))
+        rest = max(asked, retry_after(failures, self._chance()), SLOWER * took)
         if len(self._rests) >= _MOST_RESTS:
             self._rests.clear()
         self._rests[whom] = _Rest(failures, now + int(rest * _SECOND))
