@@ -106,6 +106,7 @@ def test_the_context_is_complete() -> None:
         "unknown": [{"condition": "amount_gt: 5", "why": "two amounts", "settle": "send one"}],
         "signals": [{"name": "new recipient", "weight": 3, "certain": False}],
         "intent": {"label": "transfer", "class": "write", "confidence": 0.91},
+        "similar": [],
         "asked_by": "bot key",
         "decision_id": "d1",
     }  # fmt: skip
@@ -244,6 +245,22 @@ def test_a_question_shows_what_differs_from_the_last_one_that_was_granted() -> N
     assert orjson.loads(second.context)["changed"] == {
         "since": first.id, "lines": ['-   "amount": 60000,', '+   "amount": 60001,'],
     }  # fmt: skip
+
+
+def test_a_question_shows_what_people_said_to_the_agent_before() -> None:
+    office = Office()
+    calls = [replace(CALL, payload={"n": number}) for number in range(8)]
+    first, second, *others = [office.ask(call=call) for call in calls[:7]]
+    assert orjson.loads(others[-1].context)["similar"][0] == {
+        "id": others[-2].id, "state": "pending", "by": "", "when": "2027-01-15 08:00:00+00:00", "text": "",
+    }  # fmt: skip
+    office.desk.grant("acme", first.id, "ada", via=Via.PAGE)
+    office.desk.deny("acme", others[-1].id, "bob", via=Via.PAGE, text="too\nmuch")
+    last = orjson.loads(office.ask(call=calls[7]).context)
+    assert (last["similar"][0]["by"], last["similar"][0]["text"]) == ("bob", "too\\nmuch")
+    assert len(last["similar"]) == 5
+    assert last["changed"]["since"] == first.id  # though it is not among the five
+    assert second.state == "pending"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from onpurpose.core.act import Move, Seat, State, Via
 from onpurpose.core.approval import MAX_DELEGATIONS, Act, Approval, NotEligibleError, advance
-from onpurpose.core.eligibility import delegation, is_asked_by, is_reachable, may_speak, seats
+from onpurpose.core.eligibility import delegation, is_asked_by, is_reachable, kin, leaves, may_speak, seats
 from onpurpose.core.routing import Person
 from tests.core.asked import NAMES, T0, act, approvals, asked, histories, person, play, route, stage
 
@@ -41,7 +41,8 @@ def test_a_delegation_that_is_permitted_can_be_made_and_leaves_enough_people(
     if last.state is not State.PENDING:
         return
     try:
-        delegation(last, one, to, EVERYBODY, EVERYBODY)
+        delegation(last, one, to, EVERYBODY)
+        leaves(last, one, EVERYBODY)
     except NotEligibleError:
         return
     after = advance(last, Act(move=Move.DELEGATE, at=T0, by=one.id, to=to.id, via=Via.API))
@@ -149,10 +150,26 @@ def test_a_delegation_does_not_go_in_a_circle_nor_on_for_ever() -> None:
 def test_a_delegation_that_leaves_too_few_is_refused() -> None:
     approval = asked(route(stage("group:approvers", quorum=2)))
     with pytest.raises(NotEligibleError, match="too few"):
-        delegation(approval, ADA, BOB, able=[ADA, BOB, person("eve", "approvers")])
-    delegation(approval, ADA, BOB, able=[ADA, BOB, CYD])
-    halfway = advance(approval, act(Move.GRANT, "cyd"))
-    delegation(halfway, ADA, BOB, able=[ADA, BOB])
+        leaves(approval, ADA, [ADA, BOB, person("eve", "approvers")])
+    leaves(approval, ADA, [ADA, BOB, CYD])
+    leaves(advance(approval, act(Move.GRANT, "cyd")), ADA, [ADA, BOB])
+
+
+@given(st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(["", "x@corp", "y@corp", "eve"])), max_size=6))
+def test_those_without_kin_change_nothing_for_others(found: list[tuple[str, str]]) -> None:
+    people = [person(f"{name}{number}", "approvers", email=email) for number, (name, email) in enumerate(found)]
+    approval = asked(route(stage("group:approvers", quorum=2)))
+    if people:
+        approval = advance(approval, act(Move.GRANT, people[0].id))
+    near = kin(approval, people)
+
+    def may(one: Person, others: list[Person]) -> str:
+        try:
+            return str(seats(approval, one, others=others))
+        except NotEligibleError as error:
+            return str(error)
+
+    assert [may(one, near) for one in people] == [may(one, people) for one in people]
 
 
 def test_whoever_has_a_part_in_a_request_may_speak() -> None:

@@ -13,7 +13,7 @@ from concurrent.futures import TimeoutError as Late
 
 from onpurpose.app.approval_changes import TRIES, Changes, Sources
 from onpurpose.app.approval_waits import POLL_SECONDS, Waits
-from onpurpose.app.asking import Asking, routes_of
+from onpurpose.app.asking import SIMILAR, Asking, routes_of
 from onpurpose.app.consuming import Attempt, Consumed, consume, unavailable
 from onpurpose.app.intent_context import Question, changed_since, visible
 from onpurpose.app.masking import Masking
@@ -34,7 +34,7 @@ from onpurpose.core.approval import (
     is_requester,
 )
 from onpurpose.core.call import Call
-from onpurpose.core.eligibility import delegation, may_speak, seats
+from onpurpose.core.eligibility import delegation, kin, leaves, may_speak, seats
 from onpurpose.core.purpose import Settings
 from onpurpose.core.revision import ConflictError, MissingError
 from onpurpose.core.routing import Person, Route
@@ -53,9 +53,6 @@ DENIAL_REASONS = (
     "I cannot tell from this request what it is for.",
 )
 """Reasons that are offered to whoever denies; any other text will do."""
-
-SIMILAR = 5
-"""How many earlier approvals of the same kind are shown."""
 
 MOST_CANDIDATES = 100
 """How many people a delegation is offered to."""
@@ -187,16 +184,17 @@ class Desk:
         """The users to whom that one may delegate the approval, at most `MOST_CANDIDATES`."""
         users = self._people(approval.workspace)
         found: list[User] = []
-        able = _enabled(users)
         try:
             who, everybody = _among(users, user_id)
-            seats(approval, who, Move.DELEGATE, everybody)
+            leaves(approval, who, _enabled(users))
+            others = kin(approval, everybody)
+            seats(approval, who, Move.DELEGATE, others)
         except NotEligibleError:
             return []
         for user in users:
             if len(found) < MOST_CANDIDATES and user.disabled_at is None:
                 try:
-                    delegation(approval, who, person(user), everybody, able)
+                    delegation(approval, who, person(user), others)
                 except NotEligibleError:
                     continue
                 found.append(user)
@@ -266,7 +264,8 @@ class Desk:
         def make(approval: Approval, at: int) -> Act:
             who, everybody = self._known(approval, user_id, signed_in=signed_in)
             users = self._people(workspace)
-            delegation(approval, who, _among(users, to)[0], everybody, _enabled(users))
+            delegation(approval, who, _among(users, to)[0], everybody)
+            leaves(approval, who, _enabled(users))
             return Act(move=Move.DELEGATE, at=at, by=user_id, via=via, text=self._said(text), to=to, link=link)
 
         return self._by_person(workspace, approval_id, user_id, Move.DELEGATE, via, link, make)

@@ -7,12 +7,14 @@ list is bounded, and characters that could make a text look like another are wri
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from difflib import SequenceMatcher
 
 import orjson
 from msgspec import Struct
 
 from onpurpose.app.masking import Masking
+from onpurpose.core.act import Move
 from onpurpose.core.approval import Approval
 from onpurpose.core.call import Call
 from onpurpose.core.decision import Decision, Reason
@@ -60,8 +62,13 @@ class Question(Struct, frozen=True, eq=False, kw_only=True):
     intent: Intent | None = None
 
 
-def intent_context(question: Question, masking: Masking, last: Approval | None = None) -> bytes:
-    """The intent context as JSON. `last` is the last granted approval of its kind, to compare with."""
+def intent_context(
+    question: Question, masking: Masking, last: Approval | None = None, similar: Sequence[Approval] = ()
+) -> bytes:
+    """The intent context as JSON. `last` is the last granted approval of its kind, to compare with.
+
+    `similar` are earlier ones of the same agent and capability, as they stood when this one was asked.
+    """
     call = question.call
     shown, cut = pretty_payload(call, masking)
     asking = [reason for reason in question.decision.reasons if reason.outcome >= Outcome.REQUIRE_APPROVAL]
@@ -82,6 +89,7 @@ def intent_context(question: Question, masking: Masking, last: Approval | None =
         "unknown": _unknown(asking, masking),
         "signals": _signals(question.decision.reasons),
         "intent": _intent(question.intent, masking),
+        "similar": [_similar(one) for one in similar],
         "asked_by": _name(question.asked_by, masking),
         "decision_id": question.decision_id,
     }
@@ -275,6 +283,19 @@ def _unknown(reasons: Iterable[Reason], masking: Masking) -> list[dict[str, obje
 def _signals(reasons: Iterable[Reason]) -> list[dict[str, object]]:
     found = {signal: None for reason in reasons for signal in reason.signals}
     return [{"name": one.name, "weight": one.weight, "certain": one.certain} for one in list(found)[:MAX_LISTED]]
+
+
+def _similar(approval: Approval) -> dict[str, object]:
+    """An earlier approval: how it stands, since when, by whom, and what they said."""
+    act = approval.last(Move.GRANT, Move.DENY, Move.CANCEL)
+    at = approval.decided_at or approval.opened_at
+    return {
+        "id": approval.id,
+        "state": approval.state,
+        "by": "" if act is None else visible(act.by),
+        "when": datetime.fromtimestamp(at // 1_000_000, UTC).isoformat(sep=" "),
+        "text": "" if act is None else _bounded(act.text.replace("\n", "\\n"), _MAX_LINE),
+    }
 
 
 def _intent(intent: Intent | None, masking: Masking) -> dict[str, object] | None:

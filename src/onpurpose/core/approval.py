@@ -102,7 +102,8 @@ class IllegalMoveError(ApprovalError):
     def __init__(self, approval: Approval, move: Move, why: str = "") -> None:
         self.approval = approval
         self.move = move
-        super().__init__(f"cannot {move} it: {why or settled(approval)}")
+        self.why = why or settled(approval)
+        super().__init__(f"cannot {move} it: {self.why}")
 
 
 class NotEligibleError(ApprovalError):

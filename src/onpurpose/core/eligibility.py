@@ -6,17 +6,15 @@ is taken for the same person, who approves no request of their own and counts on
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from onpurpose.core.approval import (
     MAX_DELEGATIONS,
-    Act,
     Approval,
     Move,
     NotEligibleError,
     Seat,
-    Via,
-    advance,
     counts_in,
     granted_by,
     open_seats,
@@ -51,13 +49,10 @@ def seats(
     return fresh
 
 
-def delegation(
-    approval: Approval, person: Person, to: Person, others: Iterable[Person] = (), able: Sequence[Person] = ()
-) -> None:
+def delegation(approval: Approval, person: Person, to: Person, others: Iterable[Person] = ()) -> None:
     """Whether the person may pass the request on to that one. Raises `NotEligibleError`, saying why not.
 
-    With `able` given, those who can act at all, it is refused too where the ones of them who would be left
-    could not satisfy every route.
+    Ask `leaves`, too, where it is known who can act at all.
     """
     own = seats(approval, person, others=others)
     if person.is_one_with(to):
@@ -75,9 +70,19 @@ def delegation(
         raise NotEligibleError(f"`{to.id}` cannot decide it: {error}") from None
     if not set(own) & set(theirs):
         raise NotEligibleError(f"`{to.id}` cannot decide what waits for you, only another part of it")
-    act = Act(move=Move.DELEGATE, at=approval.until - 1, by=person.id, via=Via.AGENT, to=to.id)
-    if able and not is_reachable(advance(approval, act), able):
+
+
+def leaves(approval: Approval, person: Person, able: Iterable[Person]) -> None:
+    """Raises `NotEligibleError` where those who can act would be too few to satisfy every route without the person."""
+    if not is_reachable(approval, [one for one in able if one.id != person.id]):
         raise NotEligibleError("too few of its approvers would be left: decide it yourself")
+
+
+def kin(approval: Approval, people: Sequence[Person]) -> list[Person]:
+    """Those of the people who matter as `others`: who share a name with another, or with whose request it is."""
+    counts = Counter(name for one in people for name in one.names)
+    own = requesting_names(approval, people)
+    return [one for one in people if any(counts[name] > 1 or name in own for name in one.names)]
 
 
 def may_speak(approval: Approval, person: Person, others: Iterable[Person] = ()) -> bool:
