@@ -335,7 +335,7 @@ def test_the_log_is_told_of_what_was_laid_aside_and_of_no_secret() -> None:
     _, record = ledger.records()
     assert orjson.loads(record.body) == {
         "v": 1, "kind": "approval.undelivered", "id": "id1", "at": world.clock.now(), "workspace": "acme", "by": "",
-        "approval_id": hook.approval_id, "delivery_id": hook.id, "channel": "webhook", "event": "requested",
+        "approval": hook.approval_id, "delivery": hook.id, "channel": "webhook", "event": "requested",
         "to": "hooks.example", "attempts": 1, "error": "410 Gone",
     }  # fmt: skip
 

@@ -30,6 +30,7 @@ CONTEXT: dict[str, object] = {
     "unknown": [{"condition": "amount_gt", "why": "no amount", "settle": "give an amount"}],
     "intent": {"label": "bulk_export", "class": "export", "confidence": 0.87},
     "signals": [{"name": "many_rows", "weight": 3, "certain": False}],
+    "similar": [{"id": "a0", "state": "denied", "by": "bob", "when": "2026-11-17", "text": "too many rows"}],
     "asked_by": "crm key",
     "decision_id": "d1",
 }

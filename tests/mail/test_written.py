@@ -81,6 +81,7 @@ def test_a_request_carries_the_whole_intent_context_in_text_and_in_html() -> Non
         "crm.name, crm.email", "salesforce_prod", "environment=production, tenant=acme",
         "crm.yaml:12 - crm.* - require_approval - exports", "amount_gt - no amount - give an amount",
         "many_rows (weight 3, not certain)", "bulk_export (export, 87% sure)", "2 of group:approvers",
+        "denied - bob - 2026-11-17 - too many rows - a0",
         "50 min (until 2026-11-18 12:06 UTC)", '"table": "customers",', "- limit: 50", "+ limit: 500",
     ):  # fmt: skip
         assert expected in text, expected
@@ -176,7 +177,7 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(sorted([*CONTEXT, "similar"])), JSON))
+@given(st.dictionaries(st.sampled_from(sorted(CONTEXT)), JSON))
 def test_whatever_a_context_holds_a_mail_is_written(context: dict[str, object]) -> None:
     text, _ = parts(written(message(), view(context=context)))
     assert "agent-7" in text

@@ -114,7 +114,7 @@ def recorder(ledger: Ledger, clock: Clock, new_id: Callable[[int], str]) -> Call
     def record(delivery: Delivery) -> None:
         pen = Pen(clock, new_id, delivery.workspace, "")
         body = pen.note(
-            UNDELIVERED, approval_id=delivery.approval_id, delivery_id=delivery.id, channel=str(delivery.channel),
+            UNDELIVERED, approval=delivery.approval_id, delivery=delivery.id, channel=str(delivery.channel),
             event=str(delivery.event), to=_shown(delivery), attempts=delivery.attempts, error=delivery.error,
         )  # fmt: skip
         ledger.append(Record(UNDELIVERED, body)).result(PATIENCE_SECONDS)

@@ -161,7 +161,7 @@ def _why(context: Mapping[str, object]) -> Iterator[Fact]:
     yield from _each("Unknown", context.get("unknown"), ("condition", "why", "settle"))
     yield from _each("Risk signal", context.get("signals"), _signal)
     yield "Classifier", _classifier(context.get("intent"))
-    yield from _each("Similar request", context.get("similar"), ("state", "by", "when", "id"))
+    yield from _each("Similar request", context.get("similar"), ("state", "by", "when", "text", "id"))
 
 
 def _signal(value: Mapping[str, object]) -> str:
