@@ -98,6 +98,18 @@ def test_nobody_is_asked_by_another_account_of_whom_the_request_comes_from() -> 
     assert world.kept(mail).error == "there is nothing left for them to decide"
 
 
+def test_who_is_disabled_meanwhile_is_asked_no_more() -> None:
+    world = World()
+    courier = world.courier()
+    world.ask(MAIL)
+    courier.step(Channel.EMAIL)
+    world.users[0] = user("anna", disabled_at=world.clock.now())
+    world.ask(MAIL)
+    world.pass_seconds(1)
+    courier.step(Channel.EMAIL)
+    assert len(world.boxes[Channel.EMAIL].got) == 1
+
+
 def test_nobody_is_asked_by_mail_what_is_settled_and_then_told_that_it_is() -> None:
     world = World()
     approval, _ = world.ask(MAIL)

@@ -13,10 +13,23 @@ from onpurpose.core.access import User
 from onpurpose.core.approval import Approval, NotEligibleError, State, as_of
 from onpurpose.core.delivery import Channel, Delivery, Progress, View
 from onpurpose.core.eligibility import seats
+from onpurpose.core.routing import Person
 from onpurpose.ports import Approvals, Clock, Deliveries
 
 People = Callable[[str], Sequence[User]]
 """The users of a workspace, as the directory knows them now."""
+
+
+PEOPLE_US = 1_000_000
+"""For how long the people of a workspace are not asked for again, in microseconds: many messages leave in a second."""
+
+
+class _Known(Struct, frozen=True):
+    """The users of a workspace, and the same as the core knows people, as they were at a time."""
+
+    at: int
+    users: Sequence[User]
+    persons: list[Person]
 
 
 class Moot(Struct, frozen=True):
@@ -36,6 +49,7 @@ class Viewer:
         self._people = people
         self._links = links
         self._clock = clock
+        self._known: dict[str, _Known] = {}
 
     def view(self, delivery: Delivery) -> View | Moot:
         """What the message is made of now; `Moot` where it need not leave any more.
@@ -48,10 +62,10 @@ class Viewer:
             return Moot("there is no such approval any more")
         now = self._clock.now()
         approval = as_of(kept, now)
-        users = self._people(delivery.workspace)
-        user = _recipient(delivery, users)
+        known = self._people_of(delivery.workspace, now)
+        user = _recipient(delivery, known.users)
         sent = self._sent(delivery)
-        asked = user is not None and _may_decide(approval, user, users)
+        asked = user is not None and _may_decide(approval, user, known.persons)
         if delivery.channel is Channel.EMAIL:
             if delivery.event in ASKING and not asked:
                 return Moot("there is nothing left for them to decide")
@@ -76,6 +90,13 @@ class Viewer:
             return ""
         return self._links.url(approval, user.id, delivery.id)
 
+    def _people_of(self, workspace: str, now: int) -> _Known:
+        known = self._known.get(workspace)
+        if known is None or not 0 <= now - known.at < PEOPLE_US:
+            users = self._people(workspace)
+            known = self._known[workspace] = _Known(now, users, [person(user) for user in users])
+        return known
+
     def _sent(self, delivery: Delivery) -> tuple[Delivery, ...]:
         """What has left about this approval to this recipient, oldest first."""
         return tuple(
@@ -98,11 +119,11 @@ def _recipient(delivery: Delivery, users: Sequence[User]) -> User | None:
     return None
 
 
-def _may_decide(approval: Approval, user: User, users: Sequence[User]) -> bool:
+def _may_decide(approval: Approval, user: User, others: Sequence[Person]) -> bool:
     if approval.state is not State.PENDING:
         return False
     try:
-        seats(approval, person(user), others=[person(one) for one in users])
+        seats(approval, person(user), others=others)
     except NotEligibleError:
         return False
     return True
