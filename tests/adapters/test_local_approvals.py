@@ -239,6 +239,18 @@ def test_who_is_kept_waiting_too_long_is_told_so(path: Path) -> None:
         one.change(later(approval()), deliveries=[], notes=[])
 
 
+def test_a_file_that_another_process_is_setting_up_is_waited_for(path: Path) -> None:
+    path.touch(0o600)
+    with contextlib.closing(LocalApprovals(path, busy_seconds=0.05)) as one:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT count(*) FROM sqlite_master").fetchall()
+            with pytest.raises(StoreError, match="locked"):
+                one.open(approval(), deliveries=[], notes=[])
+        assert one.open(approval(), deliveries=[], notes=[]) is None
+        assert one.find(Wanted()) == [approval()]
+
+
 def test_it_needs_the_standard_library_alone(path: Path) -> None:
     code = "import sys; import onpurpose.adapters.sql.local; print(*(name.partition('.')[0] for name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -177,6 +177,19 @@ def test_a_change_whose_message_has_the_id_of_another_is_refused_whole(kept: Kep
     assert kept.notes() == []
 
 
+def test_of_one_call_two_are_never_pending(kept: Kept) -> None:
+    first = approval(1, digest="same")
+    opened(kept, first)
+    denied = later(first, state=State.DENIED)
+    kept.approvals.change(denied, deliveries=[], notes=[])
+    opened(kept, approval(2, digest="same"))
+    with pytest.raises(ConflictError):
+        kept.approvals.change(later(denied, state=State.PENDING), deliveries=[delivery(first)], notes=[b"note"])
+    assert kept.approvals.get("acme", first.id) == denied
+    assert kept.deliveries.of("acme", first.id) == []
+    assert kept.notes() == []
+
+
 # -- notes
 
 
