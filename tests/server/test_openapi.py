@@ -39,7 +39,7 @@ def test_every_operation_of_the_table_is_told_with_what_it_needs() -> None:
     for one in TABLE:
         told = DOCUMENT["paths"][re.sub(r":\w+}", "}", one.path)][one.method.lower()]
         assert told["operationId"] == one.name
-        assert told["security"] == ([{"key": [str(one.scope)]}] if one.scope else [])
+        assert told["security"] == [{"key": [str(scope)]} for scope in (one.scope, *one.also) if scope]
         assert {str(one.status), *map(str, one.errors)} <= told["responses"].keys()
     operations = [one for methods in DOCUMENT["paths"].values() for one in methods.values()]
     assert len({one["operationId"] for one in operations}) == len(operations) > len(TABLE)

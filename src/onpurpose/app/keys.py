@@ -26,6 +26,9 @@ from onpurpose.ports import Access, Clock
 OPERATOR = "default"
 """The workspace of who runs the service: its admins may make further workspaces."""
 
+PERSONAL = frozenset({Scope.APPROVE, Scope.READ})
+"""What a personal key may do: decide in its user's name, and look at what there is to decide."""
+
 _LETTERS = string.ascii_lowercase + string.digits
 _SECOND = 1_000_000
 
@@ -77,11 +80,18 @@ class Keyring:
         by: str,
         expires_in_seconds: int | None = None,
         per_minute: int | None = None,
+        user: str | None = None,
     ) -> NewKey:
-        """A new key with these scopes."""
+        """A new key with these scopes. With `user` it is that user's own, and has no scopes but those of `PERSONAL`.
+
+        `ConflictError` for a user who is disabled, and for a personal key that could do more.
+        """
         self._workspace(workspace)
+        wanted = frozenset(scopes)
+        if user is not None:
+            self._check_personal(workspace, user, wanted)
         pen = self._pen(workspace, by)
-        made = _make(pen, name, frozenset(scopes), expires_in_seconds, per_minute)
+        made = _make(pen, name, wanted, expires_in_seconds, per_minute, user)
         self._put(made.key, pen.note("key.created", key=told_key(made.key)))
         return made
 
@@ -111,7 +121,15 @@ class Keyring:
         return _find(self.users(workspace), user_id, "user")
 
     def create_user(  # noqa: PLR0913  what a user is made of
-        self, workspace: str, user_id: str | None, name: str, email: str, groups: Sequence[str], *, by: str
+        self,
+        workspace: str,
+        user_id: str | None,
+        name: str,
+        email: str,
+        groups: Sequence[str],
+        *,
+        by: str,
+        slack: str | None = None,
     ) -> User:
         """A new user; the id is made up where it is `None`. `ConflictError` where the id is taken."""
         self._workspace(workspace)
@@ -119,22 +137,34 @@ class Keyring:
         made = User(
             id=pen.new_id() if user_id is None else user_id,
             workspace=workspace, name=name, email=email, groups=tuple(groups), created_at=pen.at,
+            slack=slack,
         )  # fmt: skip
         if any(user.id == made.id for user in self._access.users(workspace)):
             raise ConflictError(f"there is a user `{made.id}` already")
         return self._save(pen, made)
 
     def update_user(  # noqa: PLR0913  what a user is made of
-        self, workspace: str, user_id: str, name: str, email: str, groups: Sequence[str], *, by: str
+        self,
+        workspace: str,
+        user_id: str,
+        name: str,
+        email: str,
+        groups: Sequence[str],
+        *,
+        by: str,
+        slack: str | None = None,
     ) -> User:
-        """Write what a user is; a disabled one is enabled again."""
+        """Write what a user is; a disabled one is enabled again, and needs new personal keys."""
         user = self.user(workspace, user_id)
-        changed = replace(user, name=name, email=email, groups=tuple(groups), disabled_at=None)
+        changed = replace(user, name=name, email=email, groups=tuple(groups), slack=slack, disabled_at=None)
         return user if changed == user else self._save(self._pen(workspace, by), changed)
 
     def disable_user(self, workspace: str, user_id: str, *, by: str) -> User:
-        """Disable a user; what the user did keeps its name."""
+        """Disable a user, and revoke their personal keys; what the user did keeps its name."""
         user = self.user(workspace, user_id)
+        for key in self.keys(workspace):  # first: a user that is disabled already may have some since
+            if key.user == user_id:
+                self.revoke_key(workspace, key.id, by=by)
         pen = self._pen(workspace, by)
         return user if user.disabled_at is not None else self._save(pen, replace(user, disabled_at=pen.at))
 
@@ -166,6 +196,12 @@ class Keyring:
             return self.create_workspace(OPERATOR, "", by="")[1]
         return self.create_key(OPERATOR, "admin", [Scope.ADMIN], by="")
 
+    def _check_personal(self, workspace: str, user: str, scopes: frozenset[Scope]) -> None:
+        if self.user(workspace, user).disabled_at is not None:
+            raise ConflictError(f"the user `{user}` is disabled")
+        if not scopes <= PERSONAL:
+            raise ConflictError("a personal key has the scopes `approve` and `read` at most: it is no agent's")
+
     def _workspace(self, workspace: str) -> None:
         if not any(one.id == workspace for one in self._access.workspaces()):
             raise MissingError("there is no such workspace")
@@ -182,8 +218,13 @@ class Keyring:
         self._post.deliver()
 
 
-def _make(
-    pen: Pen, name: str, scopes: frozenset[Scope], expires_in_seconds: int | None, per_minute: int | None
+def _make(  # noqa: PLR0913, PLR0917  what a key is made of
+    pen: Pen,
+    name: str,
+    scopes: frozenset[Scope],
+    expires_in_seconds: int | None,
+    per_minute: int | None,
+    user: str | None,
 ) -> NewKey:
     prefix = "op_" + "".join(secrets.choice(_LETTERS) for _ in range(8))
     secret = f"{prefix}_{secrets.token_urlsafe(32)}"
@@ -198,6 +239,7 @@ def _make(
         created_at=pen.at,
         expires_at=None if expires_in_seconds is None else pen.at + expires_in_seconds * _SECOND,
         per_minute=per_minute,
+        user=user,
     )
     return NewKey(key=key, secret=secret)
 

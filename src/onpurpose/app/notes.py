@@ -47,18 +47,21 @@ def digest(text: str) -> str:
 
 def told_key(key: ApiKey) -> dict[str, object]:
     """A key as notes tell it: nothing of its secret."""
-    return {
+    told: dict[str, object] = {
         "id": key.id,
         "name": key.name,
         "prefix": key.prefix,
         "scopes": sorted(key.scopes),
         "expires_at": key.expires_at,
     }
+    return told if key.user is None else told | {"user": key.user}
 
 
 def told_user(user: User) -> dict[str, object]:
     """A user as notes tell it."""
-    told = {"id": user.id, "name": user.name, "email": user.email, "groups": user.groups}
+    told: dict[str, object] = {"id": user.id, "name": user.name, "email": user.email, "groups": user.groups}
+    if user.slack is not None:
+        told["slack"] = user.slack
     return told | {"disabled": user.disabled_at is not None}
 
 

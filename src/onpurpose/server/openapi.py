@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from onpurpose.core.access import Scope
 from onpurpose.server.api.table import Operation
 from onpurpose.server.docs import CSP, page
 from onpurpose.server.openapi_frame import FRAME, FRAME_SCHEMAS, PROBLEM, bearer
@@ -85,7 +86,7 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         "tags": [operation.tag],
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation.query, schemas)],
         "responses": _answer(operation) | _problems((*operation.errors, *_ALWAYS)),
-        "security": [] if operation.scope is None else bearer(operation.scope),
+        "security": [one for scope in _scopes(operation) for one in bearer(scope)],
     }
     content: dict[str, Any] = {}
     if operation.request is not None:
@@ -94,8 +95,15 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     if content:
         described["requestBody"] = {"required": operation.request is not None, "content": content}
     if operation.scope is not None:
-        described["description"] = f"Needs a key with the scope `{operation.scope}`."
+        described["description"] = (
+            f"Needs a key with the scope {' or '.join(f'`{one}`' for one in _scopes(operation))}."
+        )
     return described
+
+
+def _scopes(operation: Operation) -> tuple[Scope, ...]:
+    """The scopes of which a key needs one; none for what anybody may ask."""
+    return () if operation.scope is None else (operation.scope, *operation.also)
 
 
 def _answer(operation: Operation) -> dict[str, Any]:

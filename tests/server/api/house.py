@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -13,6 +14,8 @@ import httpx2
 import orjson
 
 from onpurpose.adapters.clock import Ids, SystemClock
+from onpurpose.adapters.memory import MemoryLedger
+from onpurpose.adapters.memory_approvals import MemoryApprovals
 from onpurpose.adapters.memory_store import MemoryAccess, MemoryDocuments
 from onpurpose.adapters.signing import KeyFile, read_public_key, verify_signature
 from onpurpose.adapters.sql import SqliteArchive, SqliteLedger
@@ -20,19 +23,31 @@ from onpurpose.adapters.sql.feed import SqlFeed, SqliteFollow, open_feed
 from onpurpose.adapters.tokens import JwtFormat
 from onpurpose.adapters.vault import AesVault
 from onpurpose.app import audit
+from onpurpose.app.approvals import Desk
+from onpurpose.app.consent import Consent
 from onpurpose.app.control import Control, control
 from onpurpose.app.keys import NewKey
+from onpurpose.app.links import Links
+from onpurpose.app.masking import Masking
+from onpurpose.app.outbox import Post
 from onpurpose.app.projection import Projector
 from onpurpose.app.tokens import Tokens
 from onpurpose.core.access import Scope, Workspace
+from onpurpose.core.approval import Approval
+from onpurpose.core.call import Call
 from onpurpose.core.feed import Judged
+from onpurpose.core.purpose import Settings
 from onpurpose.core.record import Record
+from onpurpose.core.routing import Route
 from onpurpose.core.statistics import Counts
+from onpurpose.server.api.approvals import approval_routes
 from onpurpose.server.api.audit import Log
 from onpurpose.server.api.decisions import Past
 from onpurpose.server.api.routes import routes
 from onpurpose.server.api.table import TABLE
 from onpurpose.server.identity import Authority
+from onpurpose.waiting import Promise
+from tests.app.deciding import CALL, question, route
 from tests.app.keys import MemorySigningKeys
 from tests.app.world import Rolled
 from tests.server.serving import Served, services, serving
@@ -42,8 +57,45 @@ _SCOPES = {
     "writer": [Scope.READ, Scope.POLICY_WRITE],
     "promoter": [Scope.READ, Scope.POLICY_WRITE, Scope.POLICY_PROMOTE],
     "evaluator": [Scope.EVALUATE],
+    "agent": [Scope.EVALUATE],
+    "watcher": [Scope.APPROVE],
     "admin": [Scope.ADMIN],
 }
+
+
+class Ahead:
+    """The system's clock, so many microseconds ahead."""
+
+    def __init__(self) -> None:
+        self.by = 0
+
+    def now(self) -> int:
+        return SystemClock().now() + self.by
+
+
+class Observed(Desk):
+    """A desk that tells how many wait."""
+
+    def __init__(self, *parts: Any, **others: Any) -> None:
+        super().__init__(*parts, **others)
+        self._watchers = 0
+        self._turned = threading.Condition()
+
+    def watch(self, workspace: str, approval_id: str) -> Promise[Approval]:
+        promise = super().watch(workspace, approval_id)
+        self._count(1)
+        promise.add_done_callback(lambda _: self._count(-1))
+        return promise
+
+    def await_watchers(self, count: int) -> None:
+        """Return once so many wait."""
+        with self._turned:
+            assert self._turned.wait_for(lambda: self._watchers == count, 10), f"{self._watchers} wait"
+
+    def _count(self, change: int) -> None:
+        with self._turned:
+            self._watchers += change
+            self._turned.notify_all()
 
 
 @dataclass
@@ -59,14 +111,18 @@ class House:
     tokens: Tokens
     log: Log
     authority: Authority
+    desk: Observed
+    clock: Ahead
     served: Served = field(init=False)
     http: httpx2.Client = field(init=False)
     operator: Tenant = field(init=False)
+    refusals: MemoryLedger = field(default_factory=MemoryLedger)
     numbers: Any = field(default_factory=lambda: count(1))
 
     def tenant(self) -> Tenant:
         """A new workspace."""
         name = f"tenant{next(self.numbers)}"
+        self.clock.by += 60_000_000  # a new minute: of each, so many attempts are recorded
         self.access.put(Workspace(id=name, name="", created_at=0), notes=[])
         return Tenant(self, name)
 
@@ -96,6 +152,26 @@ class Tenant:
         if who not in self.keys:
             self.keys[who] = self.house.control.keyring.create_key(self.workspace, who, _SCOPES[who], by="tests")
         return self.keys[who]
+
+    def person(self, name: str, *groups: str, slack: str | None = None) -> str:
+        """A new user with a personal key."""
+        self.house.control.keyring.create_user(
+            self.workspace, name, name.title(), f"{name}@corp.example", groups, by="tests", slack=slack
+        )
+        scopes = [Scope.APPROVE, Scope.READ]
+        keyring = self.house.control.keyring
+        self.keys[name] = keyring.create_key(self.workspace, name, scopes, by="tests", user=name)
+        return name
+
+    def opened(self, *routes: Route, call: Call = CALL, **fields: Any) -> Approval:
+        """An approval that the key of `agent` asks for; anybody decides it unless routes are given."""
+        asked = {"workspace": self.workspace, "asked_with": self.key("agent").key.id} | fields
+        return self.house.desk.ask(question(call, *(routes or (route("anyone"),)), **asked))
+
+    def refused(self) -> list[dict[str, Any]]:
+        """What the log was told of attempts that were turned away, oldest first."""
+        bodies = [orjson.loads(one.body) for one in self.house.refusals.records()]
+        return [one for one in bodies if one["kind"] == "approval.refused" and one["workspace"] == self.workspace]
 
     def ask(
         self, who: str, method: str, path: str, headers: dict[str, str] | None = None, **given: Any
@@ -162,13 +238,26 @@ def opened(folder: Path) -> Iterator[House]:
                 verify_signature=verify_signature,
             ),
         )
-        house = House(uses, access, ledger, feed, Projector(follow, feed), rolled, tokens, log, authority)
+        told, ahead, approvals = MemoryLedger(), Ahead(), MemoryApprovals()
+        desk = Observed(
+            approvals, Post(approvals, told), people=access.users, settings=lambda _: Settings(), clock=ahead,
+            new_id=ids.new, masking=Masking(), ledger=told, poll_seconds=0.02,
+        )  # fmt: skip
+        stack.callback(desk.close)
+        house = House(
+            uses, access, ledger, feed, Projector(follow, feed), rolled, tokens, log, authority, desk, ahead, told
+        )
         past = Past(decisions=feed, log=follow)
         house.operator = Tenant(house, "default")
         first = uses.keyring.first_key()
         assert first is not None
         house.operator.keys["admin"] = first
-        made = routes(uses, past=past, tokens_of=tokens, log=log, clock=clock)
+        links = Links("a secret of at least thirty-two characters", "https://gate.example")
+        tell = Consent(desk, settings=lambda _: Settings(), page=links.page).ticket
+        made = [
+            *routes(uses, past=past, tokens_of=tokens, log=log, clock=clock),
+            *approval_routes(desk, tell),
+        ]
         parts = services(authority=authority, clock=clock, routes=made, operations=TABLE)
         house.served = stack.enter_context(serving(parts))
         house.http = stack.enter_context(house.served.client(None))

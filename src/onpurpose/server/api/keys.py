@@ -39,6 +39,7 @@ def create(keyring: Keyring, clock: Clock, asked: Asked) -> Answer:
         by=asked.by,
         expires_in_seconds=body.expires_in_seconds,
         per_minute=body.per_minute,
+        user=body.user,
     )
     return wire.KeyMade(key=told(made.key, clock.now()), secret=made.secret)
 
@@ -66,6 +67,7 @@ def told(key: ApiKey, now: int) -> wire.KeyBody:
         last_used_at=key.last_used_at,
         revoked_at=key.revoked_at,
         per_minute=key.per_minute,
+        user=key.user,
         state=_state(key, now),
     )
 

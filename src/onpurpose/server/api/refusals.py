@@ -9,9 +9,13 @@ import orjson
 from onpurpose.app.documents import NotPermittedError
 from onpurpose.app.outbox import UntoldError
 from onpurpose.app.promotion import NotReadyError
+from onpurpose.core.approval import ApprovalError, IllegalMoveError, Move, NotEligibleError, State
 from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.span import PolicyError, Problem, printable
 from onpurpose.server.problems import Fault, ProblemError, forbidden, problem_of, unavailable
+
+DECIDING = (Move.GRANT, Move.DENY, Move.CANCEL)
+"""What people do that settles an approval."""
 
 MOST_PROBLEMS = 100
 """How many problems of one text are told."""
@@ -46,10 +50,29 @@ def refusal(error: OnPurposeError) -> ProblemError:
             "the change was made, and its record is not durable in the log yet; it will be once the log can be written",
             name="not_recorded",
         )
+    if isinstance(error, ApprovalError):
+        return _not_decided(error)
     problem = problem_of(error)
     if problem.status == 500:
         raise error
     return problem
+
+
+def _not_decided(error: ApprovalError) -> ProblemError:
+    if isinstance(error, NotEligibleError):
+        return forbidden(str(error))
+    if not isinstance(error, IllegalMoveError):
+        return ProblemError(422, "not_possible", f"{error}; nothing was done")
+    approval = error.approval
+    act = None if approval.state is State.PENDING else approval.last(*DECIDING)
+    member = {
+        "id": approval.id,
+        "state": str(approval.state),
+        "by": "" if act is None else act.by,
+        "at": None if act is None else act.at,
+    }
+    name = "conflict" if approval.state is State.PENDING else "already_decided"
+    return DetailedError(409, name, str(error), members={"approval": member})
 
 
 def _unreadable(problems: tuple[Problem, ...]) -> ProblemError:

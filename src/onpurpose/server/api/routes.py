@@ -11,12 +11,12 @@ from onpurpose.server.api import audit, backtests, decisions, documents, keys, p
 from onpurpose.server.api.audit import Log
 from onpurpose.server.api.decisions import Past
 from onpurpose.server.api.serving import Use, route
-from onpurpose.server.api.table import TABLE
+from onpurpose.server.api.table import RESOURCES
 from onpurpose.server.api.tokens import Tokens
 
 
 def routes(control: Control, *, past: Past, tokens_of: Tokens, log: Log, clock: Clock) -> list[Route]:
-    """A route for every operation of the table.
+    """A route for every operation of `RESOURCES`; those of approvals are `approvals.approval_routes`.
 
     A request's key is found in its scope (`identity.STATE`), where whoever authenticates has put it.
     """
@@ -31,4 +31,4 @@ def routes(control: Control, *, past: Past, tokens_of: Tokens, log: Log, clock: 
         **users.uses(control.keyring),
         **workspaces.uses(control.keyring, clock),
     }
-    return [route(operation, uses[operation.name]) for operation in TABLE]
+    return [route(operation, uses[operation.name]) for operation in RESOURCES]

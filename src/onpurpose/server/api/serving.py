@@ -23,7 +23,7 @@ from onpurpose.server.api.refusals import refusal
 from onpurpose.server.api.schemas import Draft
 from onpurpose.server.api.table import JSON, YAML, Operation
 from onpurpose.server.body import Gone, read_body
-from onpurpose.server.identity import require
+from onpurpose.server.identity import STATE, require
 from onpurpose.server.problems import Fault, ProblemError, from_validation, invalid
 from onpurpose.server.question import read_json
 
@@ -111,8 +111,8 @@ def route(operation: Operation, use: Use) -> Route:
     """The route that answers one operation."""
 
     async def endpoint(request: Request) -> Response:
-        caller = None if operation.scope is None else require(request, operation.scope)
-        query = _read_query(operation, request)
+        caller = None if operation.scope is None else allowed(operation, request)
+        query = read_query(operation, request)
         asked = Asked(
             caller=caller,
             path=request.path_params,
@@ -132,7 +132,18 @@ def _do(use: Use, asked: Asked) -> Answer:
         raise refusal(error) from error
 
 
-def _read_query(operation: Operation, request: Request) -> BaseModel | None:
+def allowed(operation: Operation, request: Request) -> ApiKey:
+    """The key of a request, which has one of the scopes that the operation takes. Raises 401 and 403 problems."""
+    if operation.scope is None:
+        raise TypeError("the operation is open to anybody")
+    key = request.scope.get(STATE)
+    if isinstance(key, ApiKey) and any(map(key.may, operation.also)):
+        return key
+    return require(request, operation.scope)
+
+
+def read_query(operation: Operation, request: Request) -> BaseModel | None:
+    """The query in the form of the operation. Raises the 422 problem."""
     if operation.query is None:
         return None
     given = request.query_params.multi_items()

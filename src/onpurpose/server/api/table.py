@@ -25,9 +25,10 @@ JSON_LINES = "application/jsonl"
 class Operation:
     """One method of one path.
 
-    `scope` is what the caller's key must have, `None` for what anybody may ask. `query` is the form of
-    the query string, `request` of a JSON body, `response` of a JSON answer; `accepts` and `returns` are
-    the media types besides. `errors` are the statuses of the problem documents that it may answer with.
+    `scope` is what the caller's key must have, unless it has one of `also`; `None` for what anybody may
+    ask. `query` is the form of the query string, `request` of a JSON body, `response` of a JSON answer;
+    `accepts` and `returns` are the media types besides. `errors` are the statuses of the problem documents
+    that it may answer with.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Operation:
     summary: str
     tag: str
     scope: Scope | None
+    also: tuple[Scope, ...] = ()
     query: type[BaseModel] | None = None
     request: type[BaseModel] | None = None
     response: type[BaseModel] | None = None
@@ -232,12 +234,13 @@ _REST = (
     ),
     Operation(
         name="update_user", method="PUT", path="/v1/users/{id}", tag="users", scope=Scope.ADMIN,
-        summary="Write a user's name, address and groups; a disabled one is enabled", request=wire.UserFields,
+        summary="Write what a user is; a disabled one is enabled", request=wire.UserFields,
         response=wire.UserBody, errors=(404,),
     ),
     Operation(
         name="disable_user", method="DELETE", path="/v1/users/{id}", tag="users", scope=Scope.ADMIN,
-        summary="Disable a user; what it did keeps its name", response=wire.UserBody, errors=(404,),
+        summary="Disable a user and revoke their keys; what they did keeps their name", response=wire.UserBody,
+        errors=(404,),
     ),
     Operation(
         name="list_workspaces", method="GET", path="/v1/workspaces", tag="workspaces", scope=Scope.ADMIN,
@@ -247,6 +250,46 @@ _REST = (
         name="create_workspace", method="POST", path="/v1/workspaces", tag="workspaces", scope=Scope.ADMIN, status=201,
         summary="A new workspace and its first admin key; for the operator's workspace alone",
         request=wire.NewWorkspace, response=wire.WorkspaceMade, errors=(409,),
+    ),
+)  # fmt: skip
+
+
+_approval = partial(Operation, tag="approvals")
+_decide = partial(
+    _approval, method="POST", scope=Scope.APPROVE, response=wire.ApprovalBody, errors=(404, 409)
+)  # fmt: skip
+
+_APPROVALS = (
+    _approval(
+        name="list_approvals", method="GET", path="/v1/approvals", scope=Scope.READ, also=(Scope.APPROVE,),
+        summary="What people were asked, newest first", query=wire.ApprovalQuery, response=wire.ApprovalPage,
+    ),
+    _approval(
+        name="get_approval", method="GET", path="/v1/approvals/{id}", scope=Scope.EVALUATE,
+        also=(Scope.READ, Scope.APPROVE), query=wire.WaitQuery, errors=(404,),
+        summary="How one stands, at once or once it is decided; with `evaluate` alone in short, and the key's own",
+        response=wire.ApprovalAnswer,
+    ),
+    _decide(
+        name="grant_approval", path="/v1/approvals/{id}/grant", summary="Grant it, with a personal key",
+        request=wire.Granting,
+    ),
+    _decide(
+        name="deny_approval", path="/v1/approvals/{id}/deny", summary="Deny it for a reason, with a personal key",
+        request=wire.Denying,
+    ),
+    _decide(
+        name="delegate_approval", path="/v1/approvals/{id}/delegate", request=wire.Delegating,
+        summary="Pass it on to another user who may decide it, with a personal key",
+    ),
+    _decide(
+        name="comment_approval", path="/v1/approvals/{id}/comment", request=wire.Commenting,
+        summary="Say a word about it, with a personal key",
+    ),
+    _decide(
+        name="cancel_approval", path="/v1/approvals/{id}/cancel", scope=Scope.EVALUATE, also=(Scope.APPROVE,),
+        summary="Take it back, with the key that asked or a personal one", request=wire.Cancelling,
+        response=wire.ApprovalAnswer,
     ),
 )  # fmt: skip
 
@@ -263,7 +306,10 @@ def _complete(operation: Operation) -> Operation:
     return replace(operation, errors=tuple(sorted(errors)))
 
 
-TABLE: tuple[Operation, ...] = tuple(
+APPROVALS: tuple[Operation, ...] = tuple(map(_complete, _APPROVALS))
+"""The operations on approvals, which have routes of their own: one of them waits."""
+
+RESOURCES: tuple[Operation, ...] = tuple(
     map(
         _complete,
         (
@@ -273,4 +319,7 @@ TABLE: tuple[Operation, ...] = tuple(
         ),
     )
 )
+"""The operations that are done by the store, the log and the tokens."""
+
+TABLE: tuple[Operation, ...] = (*RESOURCES, *APPROVALS)
 """Every JSON resource but `evaluate`, the stream of decisions and the probes, which answer without it."""

@@ -33,7 +33,10 @@ def list_all(keyring: Keyring, asked: Asked) -> Answer:
 def create(keyring: Keyring, asked: Asked) -> Answer:
     """A new user."""
     body = asked.told(wire.NewUser)
-    return told(keyring.create_user(asked.workspace, body.id, body.name, body.email, body.groups, by=asked.by))
+    made = keyring.create_user(
+        asked.workspace, body.id, body.name, body.email, body.groups, by=asked.by, slack=body.slack
+    )
+    return told(made)
 
 
 def get(keyring: Keyring, asked: Asked) -> Answer:
@@ -45,11 +48,14 @@ def update(keyring: Keyring, asked: Asked) -> Answer:
     """Write what a user is."""
     body = asked.told(wire.UserFields)
     user_id = asked.path["id"]
-    return told(keyring.update_user(asked.workspace, user_id, body.name, body.email, body.groups, by=asked.by))
+    changed = keyring.update_user(
+        asked.workspace, user_id, body.name, body.email, body.groups, by=asked.by, slack=body.slack
+    )
+    return told(changed)
 
 
 def disable(keyring: Keyring, asked: Asked) -> Answer:
-    """Disable a user."""
+    """Disable a user, and revoke their personal keys."""
     return told(keyring.disable_user(asked.workspace, asked.path["id"], by=asked.by))
 
 
@@ -60,6 +66,7 @@ def told(user: User) -> wire.UserBody:
         name=user.name,
         email=user.email,
         groups=list(user.groups),
+        slack=user.slack,
         created_at=user.created_at,
         disabled_at=user.disabled_at,
     )

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
+from onpurpose.app.keys import PERSONAL
 from onpurpose.core.access import Scope
 from onpurpose.server.api.schemas.bounds import Line, Name, Wire
 
 
 class NewKey(Wire):
-    """A key to be made."""
+    """A key to be made. With `user` it is that user's personal key, of the scopes `approve` and `read` at most."""
 
     name: Annotated[Line, Field(min_length=1)]
     scopes: Annotated[set[Scope], Field(min_length=1)]
     expires_in_seconds: Annotated[int, Field(ge=60, le=10 * 366 * 86_400)] | None = None
     per_minute: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    user: Name | None = None
+
+    @model_validator(mode="after")
+    def _is_within_bounds(self) -> NewKey:
+        """A person's key decides and looks, and asks nothing as an agent."""
+        if self.user is not None and not self.scopes <= PERSONAL:
+            raise ValueError("a personal key has the scopes `approve` and `read` at most")
+        return self
 
 
 class KeyBody(Wire):
-    """A key, without its secret. `state` is `active`, `expired` or `revoked`."""
+    """A key, without its secret. `state` is `active`, `expired` or `revoked`; `user` is whose personal key it is."""
 
     id: str
     name: str
@@ -32,6 +41,7 @@ class KeyBody(Wire):
     last_used_at: int | None
     revoked_at: int | None
     per_minute: int | None
+    user: str | None
     state: Literal["active", "expired", "revoked"]
 
 
@@ -49,13 +59,14 @@ class KeyList(Wire):
 
 
 class UserFields(Wire):
-    """What a user is, to be written."""
+    """What a user is, to be written. `slack` is the member id of their account there."""
 
     name: Annotated[Line, Field(min_length=1)]
     email: Annotated[
         str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}$")
     ]
     groups: Annotated[list[Name], Field(max_length=100, default_factory=list)]
+    slack: Annotated[str, StringConstraints(pattern=r"^[UW][A-Z0-9]{1,31}$")] | None = None
 
 
 class NewUser(UserFields):
@@ -71,6 +82,7 @@ class UserBody(Wire):
     name: str
     email: str
     groups: list[str]
+    slack: str | None
     created_at: int
     disabled_at: int | None
 
