@@ -73,7 +73,7 @@ class Row(NamedTuple):
 
 
 DURABLE = Row("evaluate, durable on SQLite", "durable")
-SERVICE = Row("the same by a whole service: feed, statistics, policies of a workspace", "service")
+SERVICE = Row("evaluate by a whole service on SQLite: feed, statistics, policies of a workspace", "service")
 POSTGRES = Row(f"evaluate, durable on PostgreSQL, {MANY} connections", "postgres", MANY)
 ROWS = (
     Row("asyncio protocol that answers the same bytes", "protocol"),
