@@ -23,6 +23,7 @@ class SocketServer:
 
     def __init__(self, changed: threading.Condition) -> None:
         self.connections = 0
+        self.unanswered = 0
         self._changed = changed
         self._tickets: set[str] = set()
         self._count = itertools.count(1)
@@ -45,14 +46,21 @@ class SocketServer:
 
     def ask(self, kind: str, payload: Json) -> Json | None:
         """Send an envelope over the newest connection; the payload of its acknowledgement. 10 s, as a person waits."""
+        envelope = self.tell(kind, payload)
+        with self._changed:
+            assert self._changed.wait_for(lambda: envelope in self._answers, 10), "nobody acknowledged"
+            self.unanswered -= 1
+            return self._answers.pop(envelope).get("payload")
+
+    def tell(self, kind: str, payload: Json) -> str:
+        """Send an envelope and wait for nothing; its id."""
         envelope = f"envelope-{next(self._count)}"
         told = {"type": kind, "envelope_id": envelope, "payload": payload, "accepts_response_payload": True}
         with self._changed:
+            self.unanswered += 1
             connection = self._open[-1]
         connection.send(TEXT, json.dumps(told).encode())
-        with self._changed:
-            assert self._changed.wait_for(lambda: envelope in self._answers, 10), "nobody acknowledged"
-            return self._answers.pop(envelope).get("payload")
+        return envelope
 
     def refresh(self) -> None:
         """Ask the client to come by another connection, as Slack does every few hours, and close this one."""

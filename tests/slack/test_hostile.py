@@ -14,6 +14,7 @@ from onpurpose.adapters.slack.blocks import least, message, summary
 from onpurpose.adapters.slack.text import escaped, line, moment, shown
 from onpurpose.core.approval import Act, Approval, Move, Seat, Via, advance, open_approval
 from onpurpose.core.delivery import View
+from onpurpose.core.routing import Route, Stage
 from tests.slack.fake import Json, buttons, seen, specials, texts
 from tests.slack.limits import fault_of
 from tests.slack.world import CONTEXT, NOW, ROUTE, TWO, World
@@ -160,3 +161,18 @@ def test_the_time_that_is_left_is_told_in_the_readers_zone() -> None:
 
 def test_what_is_escaped_has_no_beginning_of_anything() -> None:
     assert escaped("<!here> & <x|y>") == "&lt;!here&gt; &amp; &lt;x|y&gt;"
+
+
+def test_anybody_may_be_asked_and_so_may_one_person() -> None:
+    route = Route(stages=(Stage(approvers=("anyone",)),))
+    two = Route(stages=(Stage(approvers=("user:anna", "group:ops"), quorum=2),))
+    text = seen(posted(view_of(an_approval(routes=(route, two)), CONTEXT)))
+    assert "Waits for: anyone" in text
+    assert "Waits for: 2 of anna or group ops" in text
+
+
+def test_the_least_has_no_link_where_there_is_no_page() -> None:
+    approval = advance(an_approval(), Act(move=Move.CANCEL, at=NOW, by="kim", via=Via.API))
+    blocks = least(view_of(approval, CONTEXT), "m1", "")
+    assert [block["type"] for block in blocks] == ["header", "context", "section"]
+    assert "`onpurpose approvals show`" in seen({"blocks": blocks})

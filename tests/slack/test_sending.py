@@ -314,6 +314,54 @@ def test_where_slack_refuses_the_blocks_the_least_is_said_with_the_buttons(world
     assert "900" not in seen(world.slack.message())
 
 
+def test_a_message_that_cannot_be_updated_now_is_updated_later(world: World) -> None:
+    approval = world.ask()
+    world.deliver()
+    world.desk.grant("acme", approval.id, "anna", via=Via.PAGE)
+    world.slack.fail("chat.update", Trouble(error="token_revoked"), Trouble(error="msg_blocks_too_long"))
+    world.deliver()
+    assert "Grant" in buttons(world.slack.message())
+    world.clock.pass_seconds(60)
+    world.deliver()
+    assert buttons(world.slack.message()) == ["Open the page"]
+    assert delivered(world, approval) == ["requested:sent", "granted:sent"]
+
+
+@pytest.mark.parametrize("error", ["message_not_found", "token_revoked"])
+def test_a_reminder_that_somebody_deleted_is_let_go(world: World, error: str) -> None:
+    approval = world.ask()
+    world.deliver()
+    world.remind()
+    world.deliver()
+    world.slack.fail("chat.update", *[Trouble(acts=True), Trouble(error=error)])
+    world.desk.grant("acme", approval.id, "anna", via=Via.PAGE)
+    world.deliver()
+    gone = error == "message_not_found"
+    assert delivered(world, approval)[-1] == ("granted:sent" if gone else "granted:waiting")
+
+
+def test_a_person_whose_conversation_cannot_be_opened_now_is_written_to_later(quiet: World) -> None:
+    approval = quiet.ask()
+    quiet.slack.fail("conversations.open", Trouble(body=b'{"ok": true, "channel": {}}'), Trouble(status=500))
+    for _ in range(3):
+        quiet.deliver()
+        quiet.clock.pass_seconds(60)
+    assert delivered(quiet, approval) == ["requested:sent"]
+
+
+def test_a_reminder_whose_name_slack_does_not_tell_is_looked_for(world: World) -> None:
+    approval = world.ask()
+    world.deliver()
+    world.remind()
+    world.slack.fail("chat.postMessage", Trouble(acts=True, body=b'{"ok": true}'))
+    world.deliver()
+    assert delivered(world, approval)[-1] == "reminded:waiting"
+    world.clock.pass_seconds(60)
+    world.deliver()
+    assert delivered(world, approval)[-1] == "reminded:sent"
+    assert len(world.slack.channels[CHANNEL]) == 2
+
+
 # -- tokens
 
 

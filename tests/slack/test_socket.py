@@ -111,3 +111,27 @@ def test_hanging_up_takes_no_time(quiet: World) -> None:
         connected(quiet)
     socket.close()
     assert not socket.is_connected()
+
+
+def test_a_press_that_cannot_be_taken_is_not_acknowledged_so_that_slack_says_so(quiet: World) -> None:
+    approval = quiet.ask()
+    quiet.deliver()
+    message = quiet.slack.message("D0ANNA")
+    with listening(quiet):
+        connected(quiet)
+        quiet.interactions.close()
+        quiet.slack.sockets.tell("interactive", quiet.slack.pressed(message, GRANT, "U0ANNA"))
+        assert quiet.slack.sockets.ask("events_api", {}) is None
+    assert quiet.slack.sockets.unanswered == 1
+    assert quiet.now(approval).state is State.PENDING
+
+
+def test_an_address_that_leads_nowhere_is_tried_again_and_not_shown(quiet: World) -> None:
+    quiet.slack.fail(
+        "apps.connections.open",
+        *[Trouble(body=b'{"ok": true, "url": "ws://127.0.0.1:1/?ticket=secret"}')] * 2, Trouble(body=b'{"ok": true}'),
+    )  # fmt: skip
+    with listening(quiet) as socket:
+        quiet.slack.wait_for(lambda: len(quiet.slack.methods()) >= 3)
+        assert socket.error() == "slack took no connection"
+        connected(quiet)

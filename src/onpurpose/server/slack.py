@@ -206,7 +206,8 @@ class SlackSocket:
 
     def _keep(self) -> None:
         """In its thread: connect, and look after the connection."""
-        client = self._client = _client(self._ask_anew, self._ping_seconds)
+        client = self._client = _client(self._ping_seconds)
+        client.on_message_listeners.append(self._overhear)
         client.socket_mode_request_listeners.append(self._hear)
         client.on_error_listeners.append(lambda _: self._lost.set())
         client.on_close_listeners.append(lambda *_: self._lost.set())
@@ -225,10 +226,11 @@ class SlackSocket:
                 self._stop.wait(pause)
         _hang_up(client)
 
-    def _ask_anew(self) -> None:
-        """Slack wants us to come by another connection."""
-        self._renew.set()
-        self._lost.set()
+    def _overhear(self, message: str) -> None:
+        """Whether Slack is about to close the connection that this came by, and wants us by another."""
+        if message.startswith("{") and orjson.loads(message).get("type") == "disconnect":
+            self._renew.set()
+            self._lost.set()
 
     def _connect(self, client: SocketModeClient, failures: int) -> float:
         """Connect once; how many seconds to wait before another try, none where it worked."""
@@ -264,16 +266,15 @@ class SlackSocket:
         client.send_socket_mode_response(SocketModeResponse(request.envelope_id, answer))
 
 
-def _client(ask_anew: Callable[[], None], ping_seconds: float) -> SocketModeClient:
+def _client(ping_seconds: float) -> SocketModeClient:
     """The SDK's client, that leaves connecting to us and logs nothing: its lines hold messages and secrets."""
     from slack_sdk.socket_mode.builtin import SocketModeClient  # noqa: PLC0415  an extra
 
     class Client(SocketModeClient):
         def connect_to_new_endpoint(self, force: bool = False) -> None:
-            ask_anew()
+            """Not from its threads: two at once would open two connections, and lose what comes by the first."""
 
     silent = logging.Logger("slack", level=logging.CRITICAL + 1)
-    # by itself it would connect as often as it likes, and from two threads at once
     return Client("", logger=silent, auto_reconnect_enabled=False, ping_interval=ping_seconds)
 
 

@@ -20,6 +20,9 @@ LONGEST_PAUSE_SECONDS = 3600.0
 DEFAULT_PAUSE_SECONDS = 30.0
 """How long Slack is left alone where it says that it was asked too often, and not for how long."""
 
+_WRITING = frozenset({"chat.postMessage", "chat.update", "chat.postEphemeral", "views.open"})
+"""Methods that are asked in JSON; of the others some read nothing but a form."""
+
 _NOT_NOW = frozenset(
     {"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"}
 )
@@ -56,7 +59,9 @@ class SlackApi:
         from slack_sdk.errors import SlackApiError  # noqa: PLC0415  an extra
 
         try:
-            answer = self._made().api_call(method, json=fields)
+            client = self._made()
+            writes = method in _WRITING
+            answer = client.api_call(method, json=fields) if writes else client.api_call(method, params=fields)
             data = answer.data
         except SlackApiError as error:
             raise _understood(method, error) from None

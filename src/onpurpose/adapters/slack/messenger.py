@@ -101,10 +101,7 @@ class SlackMessenger:
         answer = self._api.call(
             method, text=summary(view.approval), blocks=blocks, metadata=_identity(delivery), **_LITERAL, **fields
         )
-        ts = answer.get("ts")
-        if not isinstance(ts, str) or not ts:
-            raise RetryError(f"slack answered {method} without a `ts`")
-        return ts
+        return _ts(answer)
 
     # -- replies
 
@@ -117,7 +114,7 @@ class SlackMessenger:
                 "chat.postMessage", channel=channel, thread_ts=root, reply_broadcast=True, text=text,
                 metadata=_identity(delivery), **{**_LITERAL, "mrkdwn": True}, **_NO_UNFURLING,
             )  # fmt: skip
-            ts = str(answer.get("ts", ""))
+            ts = _ts(answer)
         return f"{channel}/{ts}"
 
     def _close_replies(self, view: View, root: str) -> None:
@@ -178,6 +175,14 @@ _NO_UNFURLING: dict[str, object] = {"unfurl_links": False, "unfurl_media": False
 
 def _identity(delivery: Delivery) -> dict[str, object]:
     return {"event_type": EVENT_TYPE, "event_payload": {"delivery_id": delivery.id}}
+
+
+def _ts(answer: dict[str, Any]) -> str:
+    """What Slack calls the message that it took."""
+    ts = answer.get("ts")
+    if not isinstance(ts, str) or not ts:
+        raise RetryError("slack took a message, and did not say which it is")
+    return ts
 
 
 def _carrying(messages: Any, delivery_id: str) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from msgspec import Struct
 
-from onpurpose.adapters.slack.blocks import BLOCK, DELEGATE, DENY, EVENT_TYPE, GRANT
+from onpurpose.adapters.slack.blocks import BLOCK, DELEGATE, DENY, GRANT
 
 REASON, PRESET, PERSON = "reason", "preset", "person"
 """The fields of the forms."""
@@ -68,7 +66,6 @@ class _Actions(Struct):
     team: _Named | None = None
     trigger_id: str = ""
     container: _Container = msgspec.field(default_factory=_Container)
-    message: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class _Option(Struct):
@@ -119,7 +116,7 @@ def _pressed(told: _Actions) -> Pressed | None:
         approval_id=target.approval_id,
         channel=told.container.channel_id,
         ts=told.container.message_ts,
-        delivery_id=_delivery(ours.block_id, told.message),
+        delivery_id=ours.block_id.removeprefix(BLOCK),
     )
     return Pressed(
         action=ours.action_id,
@@ -156,13 +153,3 @@ def _team(team: _Named | None, member: _Member) -> str:
     """The team where it was pressed, which must be the member's own too; empty where they differ."""
     here = team.id if team else ""
     return here if member.team_id in {"", here} else ""
-
-
-def _delivery(block_id: str, message: dict[str, Any]) -> str:
-    """The delivery that the message says it is: in its metadata, else in the id of the buttons' block."""
-    metadata = message.get("metadata")
-    if isinstance(metadata, dict) and metadata.get("event_type") == EVENT_TYPE:
-        said = metadata.get("event_payload")
-        if isinstance(said, dict) and isinstance(said.get("delivery_id"), str):
-            return str(said["delivery_id"])
-    return block_id.removeprefix(BLOCK) if block_id.startswith(BLOCK) else ""
