@@ -254,6 +254,33 @@ def test_a_message_whose_answer_was_lost_is_found_and_not_said_twice(world: Worl
     assert world.sent(approval)[0].ref == f"{CHANNEL}/{message['ts']}"
 
 
+def test_after_a_pause_nothing_is_looked_for_unless_another_try_was_made_meanwhile(world: World) -> None:
+    approval = world.ask()
+    world.slack.fail("chat.postMessage", limited(30), limited(30), Trouble(closes=True, acts=True))
+    for _ in range(3):
+        world.deliver()
+        world.clock.pass_seconds(60)
+    assert "conversations.history" not in world.slack.methods()
+    world.deliver()
+    assert "conversations.history" in world.slack.methods()
+    assert delivered(world, approval) == ["requested:sent"]
+    assert len(world.slack.channels[CHANNEL]) == 1
+
+
+def test_a_message_that_another_process_sent_after_our_pause_is_found(world: World) -> None:
+    approval = world.ask()
+    world.slack.fail("chat.postMessage", limited(30), Trouble(closes=True, acts=True))
+    world.deliver()
+    world.clock.pass_seconds(60)
+    ours, world.messenger = world.messenger, SlackMessenger(world.api)
+    world.new_courier().step(Channel.SLACK)
+    world.clock.pass_seconds(60)
+    world.messenger = ours
+    world.deliver()
+    assert delivered(world, approval) == ["requested:sent"]
+    assert len(world.slack.channels[CHANNEL]) == 1
+
+
 def test_a_message_that_left_before_a_crash_is_found_by_the_next_process(world: World) -> None:
     approval = world.ask()
     send(world)  # and nothing is kept of it

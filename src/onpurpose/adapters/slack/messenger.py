@@ -43,6 +43,7 @@ class SlackMessenger:
     def __init__(self, api: SlackApi) -> None:
         self._api = api
         self._direct: dict[str, str] = {}
+        self._untaken: dict[str, int] = {}
 
     def send(self, delivery: Delivery, view: View) -> str:
         """Send it, or bring what was sent up to date; `channel/ts`. Raises `RetryError`, `UndeliverableError`."""
@@ -73,7 +74,12 @@ class SlackMessenger:
         ts = self._find(delivery, view, "conversations.history", channel=channel)
         if ts and self._bring_up_to_date(delivery, f"{channel}/{ts}", view):
             return f"{channel}/{ts}"
-        ts = self._put("chat.postMessage", delivery, view, channel=channel, **_NO_UNFURLING)
+        try:
+            ts = self._put("chat.postMessage", delivery, view, channel=channel, **_NO_UNFURLING)
+        except RetryError as error:
+            if error.after is not None and len(self._untaken) < _MOST_KNOWN:
+                self._untaken[delivery.id] = delivery.attempts
+            raise
         return f"{channel}/{ts}"
 
     def _bring_up_to_date(self, delivery: Delivery, ref: str, view: View) -> bool:
@@ -132,6 +138,8 @@ class SlackMessenger:
 
     def _find(self, delivery: Delivery, view: View, method: str, **where: object) -> str:
         """The `ts` of the message that an earlier try left, or nothing: also where we may not look."""
+        if self._untaken.pop(delivery.id, None) == delivery.attempts - 1:
+            return ""  # Slack asked for a pause then, and took nothing: a look would wear out its patience too
         if delivery.attempts == 0 and view.now - delivery.created_at < FRESH_SECONDS * _SECOND:
             return ""
         try:
