@@ -70,6 +70,7 @@ class Desk:
     `people` and `settings` give the users and the settings of a workspace as they are at that moment. `woken` is
     called once messages are kept that must leave. A method that changes something returns when its note
     is durable in the log; where that fails, the change stands, and `sweep` brings the note there later.
+    `refused` records an attempt that was turned away before it came here: a forged or an expired link.
 
     Raises `MissingError` for what the workspace has not, `IllegalMoveError` for what somebody else was
     quicker with, `NotEligibleError` for who may not, another `ApprovalError` for what cannot be, and
