@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -77,7 +78,9 @@ def test_whenever_it_is_killed_nothing_is_lost_and_nothing_has_two_identities(tm
                     assert box.arrived.acquire(timeout=PATIENCE)
         with closing(made(store, host.port)) as courier:
             courier.start()
+            until = time.monotonic() + PATIENCE
             while not all_left(store):
+                assert time.monotonic() < until, "something was lost"
                 receiver.arrived.acquire(timeout=0.02)
         arrived = left(host, receiver)
     assert len(arrived) <= len(expected) + 3 * 2 * TOGETHER, "each has sent no more again than it had in hand"
