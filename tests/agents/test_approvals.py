@@ -481,7 +481,8 @@ def test_a_guarded_function_that_does_not_wait_is_refused(gate: Gate) -> None:
 
 @pytest.mark.parametrize("settings", [{"approvals": False}, {"audit": None}, {"audit": MemoryLedger()}])
 def test_a_gate_that_keeps_no_approvals_refuses_what_needs_one(settings: dict[str, Any], tmp_path: Path) -> None:
-    with Gate(policy(), **({"audit": tmp_path / "audit.db", "reload_seconds": 3600} | settings)) as gate:
+    given: dict[str, Any] = {"audit": tmp_path / "audit.db", "reload_seconds": 3600} | settings
+    with Gate(policy(), **given) as gate:
         result = ask(gate)
         assert (result.outcome, result.approval, codes(result)) == (
             Outcome.REQUIRE_APPROVAL,

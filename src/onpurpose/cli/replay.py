@@ -62,7 +62,8 @@ def replay(  # noqa: PLR0913, PLR0917  the verb's options
     """
     in_force = read_policy(policy)
     quiet_log()
-    with Gate(in_force, audit, reload_seconds=_NEVER_SECONDS) as gate, reading(calls, form, "replaying") as transcript:
+    gate = Gate(in_force, audit, approvals=False, reload_seconds=_NEVER_SECONDS)  # nobody is asked about the past
+    with gate, reading(calls, form, "replaying") as transcript:
         wanted = islice(transcript, limit)
         summary = summarise(history.replay(wanted, lambda call: ask(gate, _marked(call)).decision))
     refuse_empty(transcript, summary.total, calls)

@@ -11,7 +11,7 @@ from onpurpose.app.approvals import DENIAL_REASONS, Desk
 from onpurpose.app.gate import LOCAL
 from onpurpose.cli.approvals.place import Place, desk_at, found, place_options
 from onpurpose.cli.approvals.shown import as_json as json_of
-from onpurpose.cli.output import Exit, say, say_json, verb_options
+from onpurpose.cli.output import Exit, fail, say, say_json, verb_options
 from onpurpose.core.act import State, Via
 from onpurpose.core.approval import Approval, open_seats, settled
 
@@ -52,13 +52,23 @@ def grant(approval_id: str, place: Place, text: str, as_json: bool) -> Exit:
 @verb_options
 def deny(approval_id: str, place: Place, text: str, as_json: bool) -> Exit:
     """Deny a request. Asked again for the same call, the answer stays no until the request's time is over."""
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= len(DENIAL_REASONS):
-        text = DENIAL_REASONS[int(text) - 1]
+    text = _reason(text)
 
     def act(desk: Desk, one: str) -> Approval:
         return desk.deny(LOCAL, one, current_user(), via=Via.TERMINAL, text=text, signed_in=True)
 
     return _decide(place, approval_id, act, as_json)
+
+
+def _reason(text: str) -> str:
+    """The text itself, or the offered one of that number."""
+    if not (text.isascii() and text.isdigit()):
+        return text
+    if len(text) > 2 or not 1 <= int(text) <= len(DENIAL_REASONS):
+        fail(
+            f"there is no reason {text[:20]}", f"name one of 1 to {len(DENIAL_REASONS)}, or write a reason of your own"
+        )
+    return DENIAL_REASONS[int(text) - 1]
 
 
 @click.command("delegate")

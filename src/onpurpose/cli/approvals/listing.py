@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import click
 
@@ -10,8 +11,8 @@ from onpurpose.app.approvals import Desk
 from onpurpose.app.gate import LOCAL
 from onpurpose.cli.approvals.place import Place, desk_at, found, place_options
 from onpurpose.cli.approvals.shown import as_json as json_of
-from onpurpose.cli.approvals.shown import span, whole
-from onpurpose.cli.output import Exit, say, say_json, say_table, verb_options
+from onpurpose.cli.approvals.shown import brief, span, whole
+from onpurpose.cli.output import Exit, say, say_json, say_table, verb_options, visible
 from onpurpose.core.act import State
 from onpurpose.core.approval import Approval, Wanted, settled
 
@@ -34,9 +35,15 @@ def list_(place: Place, state: str, number: int, as_json: bool) -> Exit:
     if as_json:
         say_json([json_of(one) for one in shown])
     elif not shown:
-        say(f"no approval is {state}; one opens when a call needs a person" if state != "all" else "no approvals yet")
+        say("there are no approvals yet" if state == "all" else f"no approval is {state}")
+        say(
+            "one opens when a call needs a person; `onpurpose approvals list --state all` shows all there were",
+            err=True,
+        )
     else:
         say_table(("approval", "state", "capability", "agent", "age", "left"), [_row(one, now) for one in shown])
+    if len(shown) == number and not as_json:
+        say(f"the newest {number:,}; -n shows more", err=True)
     return Exit.FINE
 
 
@@ -53,7 +60,7 @@ def show(approval_id: str, place: Place, as_json: bool) -> Exit:
         approval = found(desk, approval_id)
         similar = desk.similar(approval)
     if as_json:
-        say_json(json_of(approval))
+        say_json({**json_of(approval), "asked_before": [brief(one) for one in similar]})
         return Exit.FINE
     say("\n".join(whole(approval, similar, time.time_ns() // 1000)))
     if approval.state is State.PENDING:
@@ -65,36 +72,37 @@ def show(approval_id: str, place: Place, as_json: bool) -> Exit:
 @place_options
 @verb_options
 def watch(place: Place, as_json: bool) -> Exit:
-    """Show approvals as they open and as they are decided, one a line, until interrupted."""
-    seen: dict[str, int] = {}
+    """Show approvals as they open and as they are decided, one a line, until interrupted.
+
+    It begins with those that wait.
+    """
+    seen: dict[str, State] | None = None
     with desk_at(place) as desk:
         if not as_json:
             say("waiting for approvals; Ctrl-C ends it", err=True)
         while True:
-            for approval in _newly(desk, seen):
+            new, seen = _newly(desk, seen)
+            for approval in new:
                 _tell(approval, as_json=as_json)
             time.sleep(_LOOK_EVERY_SECONDS)
 
 
-def _newly(desk: Desk, seen: dict[str, int]) -> list[Approval]:
-    """The approvals that opened or changed since they were last looked at, oldest first."""
-    first = not seen
-    states = frozenset({State.PENDING}) if first else None
-    changed = []
-    for one in reversed(desk.find(Wanted(workspace=LOCAL, states=states, limit=_WATCHED))):
-        key = one.version * 2 + (one.state is State.PENDING)
-        if seen.get(one.id) != key:
-            changed.append(one)
-        seen[one.id] = key
-    seen.setdefault("", 0)
-    return changed
+def _newly(desk: Desk, seen: Mapping[str, State] | None) -> tuple[list[Approval], dict[str, State]]:
+    """Those that opened or were decided since the last look, oldest first; at the first look, those that wait.
+
+    And how the newest stand now, for the next look.
+    """
+    newest = desk.find(Wanted(workspace=LOCAL, limit=_WATCHED))
+    known = {one.id: one.state for one in newest if one.state is not State.PENDING} if seen is None else seen
+    new = [one for one in reversed(newest) if known.get(one.id) is not one.state]
+    return new, {one.id: one.state for one in newest}
 
 
 def _tell(approval: Approval, *, as_json: bool) -> None:
     if as_json:
         say_json(json_of(approval), indent=None)
         return
-    what = f"{approval.capability} by {approval.agent_id}"
+    what = f"{visible(approval.capability)} by {visible(approval.agent_id)}"
     say(f"{approval.id}  {approval.state:<9}  {what}: {settled(approval)}")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from onpurpose.cli.output import visible
 from onpurpose.core.act import State
 from onpurpose.core.approval import Approval, open_seats, settled
 
@@ -41,10 +42,15 @@ def as_json(approval: Approval) -> dict[str, Any]:
     }
 
 
+def brief(approval: Approval) -> dict[str, Any]:
+    """What came of an earlier one, for programs."""
+    return {"id": approval.id, "opened_at": approval.opened_at, "state": approval.state, "settled": settled(approval)}
+
+
 def whole(approval: Approval, similar: Sequence[Approval], now: int) -> Iterator[str]:
     """All that somebody needs to decide it, in lines."""
     said: dict[str, Any] = orjson.loads(approval.context)
-    yield f"{approval.capability} by {approval.agent_id}"
+    yield f"{visible(approval.capability)} by {visible(approval.agent_id)}"
     yield f"  approval    {approval.id}"
     yield f"  state       {approval.state}: {settled(approval)}" + _left(approval, now)
     for seat, stage in _waiting(approval):
@@ -78,8 +84,8 @@ def _history(approval: Approval, similar: Sequence[Approval]) -> Iterator[str]:
         yield "  history"
     for act in approval.acts:
         to = f" to {act.to}" if act.to else ""
-        text = f": {act.text}" if act.text else ""
-        yield f"    {moment(act.at)}  {act.move}{to} by {act.by or 'the clock'} ({act.via}){text}"
+        yield f"    {moment(act.at)}  {act.move}{to} by {act.by or 'the clock'} ({act.via}){':' if act.text else ''}"
+        yield from (f"      {line}" for line in act.text.split("\n") if act.text)  # nobody's words look like ours
     if similar:
         yield "  asked before"
     for one in similar:
