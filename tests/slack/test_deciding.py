@@ -93,14 +93,14 @@ def test_a_form_with_more_people_than_it_has_room_for_is_one_that_slack_takes() 
 
 
 def test_of_many_who_press_at_once_one_decides(world: World) -> None:
-    world.users += [user(f"p{n}", slack=f"U0P{n}") for n in range(40)]
+    world.users += [user(f"p{n}", slack=f"U0P{n}") for n in range(200)]
     approval = world.ask()
     world.deliver()
     message = world.slack.message()
-    for n in range(40):
+    for n in range(200):
         world.slack.add_member(f"U0P{n}")
-    presses = [world.slack.pressed(message, GRANT, f"U0P{n}") for n in range(40)]
-    with ThreadPoolExecutor(8) as people:
+    presses = [world.slack.pressed(message, GRANT, f"U0P{n}") for n in range(200)]
+    with ThreadPoolExecutor(20) as people:
         answers = list(people.map(world.slack.deliver, presses))
     world.settle()
     assert {answer.status for answer in answers} == {200}
@@ -109,7 +109,7 @@ def test_of_many_who_press_at_once_one_decides(world: World) -> None:
     texts = [shown["blocks"][0]["text"]["text"] for shown in world.slack.ephemeral]
     assert texts.count("You granted this request.") == 1
     late = f"Nothing was changed: cannot grant it: it was granted by `{grants[0].by}` already."
-    assert texts.count(late) == 39
+    assert texts.count(late) == 199
 
 
 def test_whoever_is_late_is_told_who_decided(world: World) -> None:

@@ -46,6 +46,17 @@ def test_a_press_grants_and_a_form_denies_over_the_socket(quiet: World) -> None:
         assert socket.error() == ""
 
 
+def test_a_message_of_any_length_is_read_whole(quiet: World) -> None:
+    approval = quiet.ask()
+    quiet.deliver()
+    with listening(quiet):
+        connected(quiet)
+        pressed = quiet.slack.pressed(quiet.slack.message("D0ANNA"), GRANT, "U0ANNA")
+        quiet.slack.deliver(pressed | {"padding": "x" * 3_000_000})
+        quiet.settle()
+        assert quiet.now(approval).state is State.GRANTED
+
+
 def test_a_line_that_is_cut_is_opened_again(quiet: World) -> None:
     approval = quiet.ask()
     quiet.deliver()

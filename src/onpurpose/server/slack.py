@@ -43,6 +43,9 @@ REMEMBERED_SECONDS = 600
 MOST_REMEMBERED = 100_000
 
 PING_SECONDS = 5.0
+BUFFER_BYTES = 64 * 1024
+"""Read at a time from the socket; the SDK goes one call deeper for each part of a message."""
+
 PROBE_SECONDS = 1.0
 """How often it is looked whether the socket is still there, where nothing has told so."""
 
@@ -275,7 +278,13 @@ def _client(ping_seconds: float) -> SocketModeClient:
             """Not from its threads: two at once would open two connections, and lose what comes by the first."""
 
     silent = logging.Logger("slack", level=logging.CRITICAL + 1)
-    return Client("", logger=silent, auto_reconnect_enabled=False, ping_interval=ping_seconds)
+    return Client(
+        "",
+        logger=silent,
+        auto_reconnect_enabled=False,
+        ping_interval=ping_seconds,
+        receive_buffer_size=BUFFER_BYTES,
+    )
 
 
 def _hang_up(client: SocketModeClient) -> None:
