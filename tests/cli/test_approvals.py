@@ -97,7 +97,8 @@ def test_show_tells_all_that_somebody_needs_to_decide(gate: Gate) -> None:
     approval_id = asked(gate, {"amount": 7000, "to": "shop"}, identity=Identity("ann", ("sales",)))
     result = run("approvals", "show", approval_id)
     for words in (
-        "payments.transfer by pay\n", f"  approval    {approval_id}\n", "  state       pending: it waits for a decision, ",
+        "payments.transfer by pay\n", f"  approval    {approval_id}\n",
+        "  state       pending: it waits for a decision, ",
         "  waits for   1 of anyone (stage 1)\n", "  for         ann (sales)\n", "  rule        payments.yaml:5: ",
         '    {\n      "amount": 7000,\n      "to": "shop"\n    }\n',
         '    -   "amount": 5000,\n', '    +   "amount": 7000,\n',
@@ -279,7 +280,8 @@ def test_a_damaged_file_ends_the_verb_with_a_line(gate: Gate, tmp_path: Path) ->
 
 def test_calls_that_are_replayed_or_tried_ask_nobody(folder: Path) -> None:
     run("replay", "calls.jsonl", "--policy", "shell.yaml", "--audit", "past.db")
-    run("eval", "--policy", "shell.yaml", "--capability", "payments.transfer", "--audit", "past.db")
+    call = {"agent_id": "a", "capability": "payments.transfer", "payload": {"amount": 5000}}
+    run("eval", "--policy", "shell.yaml", "--audit", "past.db", input=json.dumps(call))
     assert [one["outcome"] for one in records(Path("past.db"), "decision")].count("require_approval") == 2
     assert not Path("past.db.approvals").exists()
 
