@@ -199,9 +199,6 @@ class GroupLedger(ABC):
                 part = _part(group, at)
                 at += len(part)
                 self._write(part)
-                with self._lock:
-                    self._count -= len(part)
-                    self._bytes -= sum(len(body) for _, body in part)
             if self._is_owing() and time.monotonic() >= self._sign_at:
                 self._sign()
         if self._store.head is not None:
@@ -241,13 +238,29 @@ class GroupLedger(ABC):
     def _keep(self, group: list[Item], receipts: list[Receipt]) -> None:
         """The records are durable: give each its receipt."""
         self._failing = False
+        self._let_go(group)
         _tell(zip((promise.set_result for promise, _ in group), receipts, strict=True))
 
     def _fail(self, group: list[Item], error: Exception) -> None:
         """They are not known to be: tell each why."""
         self._last_error = message = str(error)
         self._failing = True
+        self._let_go(group)
         _tell((promise.set_exception, _because(message, error)) for promise, _ in group)
+
+    def _taken(self, part: list[Item]) -> list[Item]:
+        """Take up the records; those that nobody waits for any more are left out."""
+        group = [item for item in part if item[0].set_running_or_notify_cancel()]
+        if len(group) < len(part):
+            kept = {id(item) for item in group}
+            self._let_go([item for item in part if id(item) not in kept])
+        return group
+
+    def _let_go(self, items: list[Item]) -> None:
+        """They wait no longer: before anybody is told, so that whoever is may at once append as many."""
+        with self._lock:
+            self._count -= len(items)
+            self._bytes -= sum(len(body) for _, body in items)
 
     # Around a fork. A child must not use its parent's connection, not even to close it.
 
@@ -259,11 +272,6 @@ class GroupLedger(ABC):
 
     def _after_fork_in_child(self) -> None:
         self._begin()
-
-
-def taken(part: list[Item]) -> list[Item]:
-    """Take up the records; those that nobody waits for any more are left out."""
-    return [item for item in part if item[0].set_running_or_notify_cancel()]
 
 
 def _part(group: list[Item], at: int) -> list[Item]:

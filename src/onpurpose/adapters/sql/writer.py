@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from onpurpose.adapters.sql.groups import MAX_PENDING, MAX_PENDING_BYTES, GroupLedger, Item, taken
+from onpurpose.adapters.sql.groups import MAX_PENDING, MAX_PENDING_BYTES, GroupLedger, Item
 from onpurpose.adapters.sql.keeper import Keeper
 from onpurpose.adapters.sql.store import Store
 from onpurpose.core.record import LedgerError
@@ -56,7 +56,7 @@ class SqliteLedger(GroupLedger):
         self._keeper = Keeper(self._path)
 
     def _write(self, part: list[Item]) -> None:
-        group = taken(part)
+        group = self._taken(part)
         if group:
             self._commit(group, sign=self._store.head is None or time.monotonic() >= self._sign_at)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from onpurpose.adapters.sql.groups import MAX_PENDING, MAX_PENDING_BYTES, GroupLedger, Item, taken
+from onpurpose.adapters.sql.groups import MAX_PENDING, MAX_PENDING_BYTES, GroupLedger, Item
 from onpurpose.adapters.sql.postgres.connection import Address
 from onpurpose.adapters.sql.postgres.store import Store
 from onpurpose.ports import Signer
@@ -60,7 +60,7 @@ class PostgresLedger(GroupLedger):
         )
 
     def _write(self, part: list[Item]) -> None:
-        group = taken(part)
+        group = self._taken(part)
         if not group:
             return
         chains = self._store.chains
