@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onpurpose.adapters.tokens import verify_token
+    from onpurpose.adapters.webhook.signing import WebhookError, verify_webhook
     from onpurpose.agents.guard import ActionDenied, ApprovalRequired, Refused
     from onpurpose.agents.tool import SafeTool
     from onpurpose.app.masking import Masking
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from onpurpose.core.policy import Policy
     from onpurpose.core.result import Result
     from onpurpose.core.span import PolicyError, Problem
+    from onpurpose.core.ticket import Ticket
     from onpurpose.core.token import Claims, TokenError
     from onpurpose.lang.read import load as load_policy
     from onpurpose.lang.read import parse as parse_policy
@@ -42,10 +44,13 @@ __all__ = [
     "Refused",
     "Result",
     "SafeTool",
+    "Ticket",
     "TokenError",
+    "WebhookError",
     "load_policy",
     "parse_policy",
     "verify_token",
+    "verify_webhook",
 ]
 
 # Where each name lives; imported at its first use, so that `import onpurpose` costs next to nothing.
@@ -69,10 +74,13 @@ _HOMES = {
     "Refused": ("agents.guard", "Refused"),
     "Result": ("core.result", "Result"),
     "SafeTool": ("agents.tool", "SafeTool"),
+    "Ticket": ("core.ticket", "Ticket"),
     "TokenError": ("core.token", "TokenError"),
+    "WebhookError": ("adapters.webhook.signing", "WebhookError"),
     "load_policy": ("lang.read", "load"),
     "parse_policy": ("lang.read", "parse"),
     "verify_token": ("adapters.tokens", "verify_token"),
+    "verify_webhook": ("adapters.webhook.signing", "verify_webhook"),
 }
 
 

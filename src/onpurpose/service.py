@@ -188,7 +188,7 @@ class Service:
             follow=judge.follow,
             authority=self.authority,
             clock=clock,
-            metrics=Metrics(pending=self._pending, stale=self.workspaces.stale),
+            metrics=Metrics(pending=self._pending, stale=self.workspaces.stale, messages=self.asking.courier.status),
             routes=[*json, *self.asking.routes],
             ready=self.unready,
             feed=Told(self.feed),

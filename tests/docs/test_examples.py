@@ -25,6 +25,8 @@ WITH_EXAMPLES = {
     "docs/tokens.md",
     "docs/client.md",
     "docs/elements.md",
+    "docs/notifications.md",
+    "docs/slack.md",
 }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -20,16 +21,27 @@ BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 _NAMES = {"pending": "onpurpose_records_pending", "stale": "onpurpose_policies_stale_seconds"}
 
 
+Traffic: TypeAlias = Mapping[str, Any]
+"""`sent`, `retried`, `dead` since the start, and `waiting_seconds` of what is overdue."""
+
+
 class Metrics(Collector):
     """Counts of one process. Counted on its event loop alone, read from there too.
 
     `pending` tells how many records wait to be written, `stale` for how many seconds it could not be
-    confirmed that the policies in force are the newest.
+    confirmed that the policies in force are the newest, `messages` what left by each channel.
     """
 
-    def __init__(self, *, pending: Callable[[], float] = lambda: 0.0, stale: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        pending: Callable[[], float] = lambda: 0.0,
+        stale: Callable[[], float] = lambda: 0.0,
+        messages: Callable[[], Mapping[str, Traffic]] = dict,
+    ) -> None:
         self._pending = pending
         self._stale = stale
+        self._messages = messages
         self._outcomes = [0, 0, 0, 0]
         self._latency = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
@@ -71,8 +83,25 @@ class Metrics(Collector):
         yield GaugeMetricFamily(
             _NAMES["stale"], "Seconds for which the policies in force could not be confirmed.", self._stale()
         )
+        yield from self._traffic()
         yield GaugeMetricFamily("onpurpose_streams", "Readers of event streams.", self.streams)
         yield CounterMetricFamily("onpurpose_streams_dropped", "Readers that were too slow.", self.dropped)
+
+    def _traffic(self) -> Iterator[Metric]:
+        """What became of messages to people, by channel."""
+        messages = CounterMetricFamily(
+            "onpurpose_messages", "Messages to people, by channel and what became of them.", labels=["channel", "fate"]
+        )
+        overdue = GaugeMetricFamily(
+            "onpurpose_messages_overdue_seconds", "For how long the oldest message that is due waits.",
+            labels=["channel"],
+        )  # fmt: skip
+        for channel, traffic in sorted(self._messages().items()):
+            for fate in ("sent", "retried", "dead"):
+                messages.add_metric([channel, fate], float(traffic[fate]))
+            overdue.add_metric([channel], float(traffic["waiting_seconds"]))
+        yield messages
+        yield overdue
 
     def _histogram(self) -> HistogramMetricFamily:
         total, buckets = 0, []
