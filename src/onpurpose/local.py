@@ -50,10 +50,10 @@ class LocalDesk:
         from onpurpose.core.purpose import Settings  # noqa: PLC0415
 
         settings = Settings(route=ROUTE)
-        self._store = LocalApprovals(path)
+        self.approvals = LocalApprovals(path)
         self.desk: Desk = Desk(
-            self._store,
-            Post(self._store, ledger),
+            self.approvals,
+            Post(self.approvals, ledger),
             people=os_users,
             settings=lambda _: settings,
             clock=SystemClock(),
@@ -80,7 +80,7 @@ class LocalDesk:
         with self._sweeping:  # what is amid its work ends it first
             self._closed = True
         self.desk.close()
-        self._store.close()
+        self.approvals.close()
 
 
 class Asking:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from onpurpose import Call, Gate, Identity
+from onpurpose import Call, Gate, Identity, Outcome, parse_policy
 from onpurpose.adapters.os_users import current_user, os_users
 from onpurpose.app.approvals import DENIAL_REASONS
 from onpurpose.core.approval import MAX_TEXT
@@ -347,3 +347,44 @@ def test_watch_speaks_json_a_line(gate: Gate, tmp_path: Path) -> None:
     told = json.loads(watching.out.readline())
     assert (told["id"], told["state"]) == (approval_id, "pending")
     assert watching.stop() == 130
+
+
+# -- suggesting
+
+
+def test_suggest_proposes_what_was_granted_again_and_again(gate: Gate) -> None:
+    refused("suggest", words="there is no log at")
+    for amount in (2000, 3000, 4000):
+        run("approvals", "grant", asked(gate, {"amount": amount, "to": "shop"}))
+        gate.resume(
+            run_json("approvals", "list", "--state", "granted")[0]["id"],
+            Call("pay", "payments.transfer", {"amount": amount, "to": "shop"}),
+        )
+    asked(gate, {"amount": 3500, "to": "shop"}, agent="night")
+    result = run("approvals", "suggest")
+    assert (result.exit_code, result.stderr) == (0, "")
+    rule = parse_policy(result.stdout, "proposed.yaml").rules[0]
+    assert (rule.outcome, rule.capability) == (Outcome.ALLOW, "payments.transfer")
+    assert "# payments.transfer by pay: granted 3 times, of which this allows 3" in result.stdout
+    assert 'require_approval night: {"amount": 3500, "to": "shop"}' in result.stdout
+    told = run_json("approvals", "suggest")
+    assert (told["granted"], told["tried"], told["declined"]) == (3, 1, [])
+    (one,) = told["proposals"]
+    assert (one["granted"], len(one["allows"]), one["also_lets_through"], one["cannot_be_told"]) == (3, 3, 1, 0)
+    assert one["examples"][0]["agent_id"] == "night"
+    run("approvals", "deny", run_json("approvals", "list")[0]["id"], "--reason", "no")
+    result = run("approvals", "suggest")
+    assert "what a person denied" in result.stdout
+    assert all(line.startswith("#") for line in result.stdout.splitlines())
+    assert run_json("approvals", "suggest")["proposals"] == []
+
+
+def test_suggest_without_anything_to_propose_says_what_it_takes(gate: Gate) -> None:
+    run("approvals", "grant", asked(gate))
+    result = run("approvals", "suggest")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == (
+        "nothing to propose: people granted 1 request\n"
+        "a rule takes three that were granted to one agent for one capability: go on deciding\n"
+    )
+    assert run_json("approvals", "suggest") == {"granted": 1, "tried": 0, "proposals": [], "declined": []}

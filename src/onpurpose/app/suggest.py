@@ -99,6 +99,15 @@ def suggest(calls: Iterable[RecordedCall]) -> Suggestion:
     return Suggestion(text=text, total=len(history), allowed=len(history) - len(left), left=left)
 
 
+def narrowest(capability: str, calls: Iterable[RecordedCall]) -> tuple[tuple[Commented, ...], str]:
+    """The narrowest rules that allow what is usual among calls of one capability, with comments; or why there is none.
+
+    Of calls that are unusual in themselves (an alarming text, a value that cannot be read) nothing is learned.
+    """
+    plan = _plan(capability, [recorded for recorded in calls if not _unusual(recorded)])
+    return tuple(plan.rules), plan.refusal
+
+
 # -- what is learned
 
 

@@ -6,6 +6,7 @@ import click
 
 from onpurpose.cli.approvals.deciding import cancel, comment, delegate, deny, grant
 from onpurpose.cli.approvals.listing import list_, show, watch
+from onpurpose.cli.approvals.suggesting import suggest
 from onpurpose.cli.output import debug_option
 
 
@@ -22,5 +23,5 @@ def approvals(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _verb in (list_, show, grant, deny, delegate, comment, cancel, watch):
+for _verb in (list_, show, grant, deny, delegate, comment, cancel, watch, suggest):
     approvals.add_command(_verb)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 from msgspec import Struct
@@ -17,6 +17,10 @@ from onpurpose.app.gate import LOCAL
 from onpurpose.cli.output import fail, say
 from onpurpose.core.approval import Approval, ApprovalError, Wanted
 from onpurpose.core.revision import MissingError, StoreError
+
+if TYPE_CHECKING:
+    from onpurpose.local import LocalDesk
+    from onpurpose.ports import Approvals
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -65,6 +69,19 @@ def desk_at(at: Place) -> Iterator[Desk]:
 
     Where there is a log and no approval was opened yet, there are simply none.
     """
+    with _opened(at) as local:
+        yield local.desk
+
+
+@contextmanager
+def approvals_at(at: Place) -> Iterator[Approvals]:
+    """The same approvals as they are kept."""
+    with _opened(at) as local:
+        yield local.approvals
+
+
+@contextmanager
+def _opened(at: Place) -> Iterator[LocalDesk]:
     from onpurpose.app.masking import Masking  # noqa: PLC0415  not for `--help`
     from onpurpose.local import LocalDesk, approvals_beside  # noqa: PLC0415
     from onpurpose.wiring import ledger_at  # noqa: PLC0415
@@ -80,7 +97,7 @@ def desk_at(at: Place) -> Iterator[Desk]:
         closing(LocalDesk(place, ledger, Masking())) as local,
     ):
         try:
-            yield local.desk
+            yield local
         except (ApprovalError, MissingError) as error:
             fail(str(error))
         except StoreError as error:
