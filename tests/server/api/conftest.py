@@ -30,3 +30,11 @@ def stranger(house: House) -> Tenant:
 def operator(house: House) -> Tenant:
     """The workspace of who runs the service."""
     return house.operator
+
+
+@pytest.fixture
+def office(tenant: Tenant) -> Tenant:
+    """A workspace with people who may decide."""
+    for name in ("ada", "bob"):
+        tenant.person(name, "approvers")
+    return tenant

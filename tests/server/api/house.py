@@ -46,6 +46,8 @@ from onpurpose.server.api.decisions import Past
 from onpurpose.server.api.routes import routes
 from onpurpose.server.api.table import TABLE
 from onpurpose.server.identity import Authority
+from onpurpose.server.pages.guesses import Guesses
+from onpurpose.server.pages.routes import page_routes
 from onpurpose.waiting import Promise
 from tests.app.deciding import CALL, question, route
 from tests.app.keys import MemorySigningKeys
@@ -113,6 +115,7 @@ class House:
     authority: Authority
     desk: Observed
     clock: Ahead
+    links: Links
     served: Served = field(init=False)
     http: httpx2.Client = field(init=False)
     operator: Tenant = field(init=False)
@@ -244,19 +247,40 @@ def opened(folder: Path) -> Iterator[House]:
             new_id=ids.new, masking=Masking(), ledger=told, poll_seconds=0.02,
         )  # fmt: skip
         stack.callback(desk.close)
+        links = Links("a secret of at least thirty-two characters", "https://gate.example")
         house = House(
-            uses, access, ledger, feed, Projector(follow, feed), rolled, tokens, log, authority, desk, ahead, told
+            uses,
+            access,
+            ledger,
+            feed,
+            Projector(follow, feed),
+            rolled,
+            tokens,
+            log,
+            authority,
+            desk,
+            ahead,
+            links,
+            told,
         )
         past = Past(decisions=feed, log=follow)
         house.operator = Tenant(house, "default")
         first = uses.keyring.first_key()
         assert first is not None
         house.operator.keys["admin"] = first
-        links = Links("a secret of at least thirty-two characters", "https://gate.example")
         tell = Consent(desk, settings=lambda _: Settings(), page=links.page).ticket
         made = [
             *routes(uses, past=past, tokens_of=tokens, log=log, clock=clock),
             *approval_routes(desk, tell),
+            *page_routes(
+                desk,
+                links,
+                authority,
+                people=access.users,
+                clock=ahead,
+                public_url="https://gate.example",
+                guesses=Guesses(now=lambda: ahead.by / 1_000_000),
+            ),
         ]
         parts = services(authority=authority, clock=clock, routes=made, operations=TABLE)
         house.served = stack.enter_context(serving(parts))

@@ -28,14 +28,6 @@ DECISIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture
-def office(tenant: Tenant) -> Tenant:
-    """A workspace with people who may decide."""
-    for name in ("ada", "bob"):
-        tenant.person(name, "approvers")
-    return tenant
-
-
 def path(approval_id: str, move: str = "") -> str:
     return f"/v1/approvals/{approval_id}" + (f"/{move}" if move else "")
 

@@ -6,11 +6,17 @@ from collections.abc import Sequence
 
 import orjson
 
-from onpurpose.core.approval import Approval, State, granted_by, open_seats
+from onpurpose.core.approval import Act, Approval, Move, State, granted_by, open_seats
 from onpurpose.core.ticket import Ticket
 from onpurpose.server.answer import told_ticket
 from onpurpose.server.api import schemas as wire
-from onpurpose.server.api.refusals import DECIDING
+
+
+def decider(approval: Approval) -> Act | None:
+    """What settled it; `None` while nothing has, and where its time is over."""
+    if approval.state in (State.PENDING, State.EXPIRED):
+        return None
+    return approval.last(Move.GRANT, Move.DENY, Move.CANCEL)
 
 
 def short_form(approval: Approval, ticket: Ticket) -> wire.ApprovalMeta:
@@ -63,7 +69,7 @@ def _meta(approval: Approval, ticket: Ticket) -> dict[str, object]:
 
 
 def _similar(approval: Approval) -> wire.SimilarBody:
-    act = None if approval.state is State.PENDING else approval.last(*DECIDING)
+    act = decider(approval)
     return wire.SimilarBody(
         id=approval.id,
         state=approval.state,

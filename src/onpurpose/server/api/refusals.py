@@ -9,13 +9,11 @@ import orjson
 from onpurpose.app.documents import NotPermittedError
 from onpurpose.app.outbox import UntoldError
 from onpurpose.app.promotion import NotReadyError
-from onpurpose.core.approval import ApprovalError, IllegalMoveError, Move, NotEligibleError, State
+from onpurpose.core.approval import ApprovalError, IllegalMoveError, NotEligibleError, State
 from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.span import PolicyError, Problem, printable
+from onpurpose.server.api.approval_bodies import decider
 from onpurpose.server.problems import Fault, ProblemError, forbidden, problem_of, unavailable
-
-DECIDING = (Move.GRANT, Move.DENY, Move.CANCEL)
-"""What people do that settles an approval."""
 
 MOST_PROBLEMS = 100
 """How many problems of one text are told."""
@@ -64,7 +62,7 @@ def _not_decided(error: ApprovalError) -> ProblemError:
     if not isinstance(error, IllegalMoveError):
         return ProblemError(422, "not_possible", f"{error}; nothing was done")
     approval = error.approval
-    act = None if approval.state is State.PENDING else approval.last(*DECIDING)
+    act = decider(approval)
     member = {
         "id": approval.id,
         "state": str(approval.state),
