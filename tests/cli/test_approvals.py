@@ -20,6 +20,7 @@ from onpurpose.core.approval import MAX_TEXT
 from onpurpose.core.decision import Code
 from tests.agents.people import ASKING, kinds, open_gate, records
 from tests.cli.command import HOSTILE, is_tame, on_terminal, run, run_json
+from tests.cli.test_reference import same_keys, shape
 
 ME = current_user()
 OTHER = next((user.id for user in os_users("local") if user.id != ME), "")
@@ -388,3 +389,23 @@ def test_suggest_without_anything_to_propose_says_what_it_takes(gate: Gate) -> N
         "a rule takes three that were granted to one agent for one capability: go on deciding\n"
     )
     assert run_json("approvals", "suggest") == {"granted": 1, "tried": 0, "proposals": [], "declined": []}
+
+
+@pytest.mark.parametrize("verb", ["list", "show", "suggest"])
+def test_json_has_the_shape_that_the_page_shows(gate: Gate, verb: str) -> None:
+    for amount in (2000, 3000, 4000):
+        run("approvals", "grant", asked(gate, {"amount": amount, "to": "shop"}))
+    approval_id = asked(gate, {"amount": 3500, "to": "shop"})
+    for number in range(3):
+        run("approvals", "grant", asked(gate, {"amount": 2000 + number, "to": f"stranger {number}"}, agent="other"))
+    run("approvals", "comment", approval_id, "hm")
+    told: object = shape(f"approvals {verb}")
+    actual = run_json("approvals", verb, *([approval_id] if verb == "show" else []))
+    assert same_keys(without_context(told), without_context(actual))
+
+
+def without_context(value: Any) -> Any:
+    """What is shown, but for the payload and its like, of which the page shows a part."""
+    if isinstance(value, list):
+        return [without_context(one) for one in value]
+    return {name: one for name, one in value.items() if name != "context"}

@@ -57,10 +57,9 @@ def test_every_option_stands_in_the_table_and_no_other_does(verb: str) -> None:
     told = {name for row in rows for name in re.findall(r"`(--?[a-z-]+)`", row)}
     options = [one for one in COMMANDS[verb].params if isinstance(one, click.Option)]
     assert told == {name for one in options for name in one.opts}
-    for argument in COMMANDS[verb].params:
-        if isinstance(argument, click.Argument):
-            assert argument.metavar is not None
-            assert f"onpurpose {verb} {argument.metavar}" in section(verb)
+    arguments = [one.metavar for one in COMMANDS[verb].params if isinstance(one, click.Argument)]
+    assert None not in arguments
+    assert not arguments or " ".join(["onpurpose", verb, *map(str, arguments)]) in section(verb)
 
 
 @pytest.mark.parametrize("verb", COMMANDS)

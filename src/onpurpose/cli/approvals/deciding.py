@@ -88,7 +88,7 @@ def delegate(approval_id: str, place: Place, to: str, text: str, as_json: bool) 
 
 @click.command("comment")
 @click.argument("approval_id", metavar="ID")
-@click.argument("text")
+@click.argument("text", metavar="TEXT")
 @place_options
 @verb_options
 def comment(approval_id: str, text: str, place: Place, as_json: bool) -> Exit:
