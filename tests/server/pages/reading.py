@@ -34,6 +34,8 @@ class Page(HTMLParser):
         self.forms: list[Form] = []
         self.ids: list[str] = []
         self.texts: dict[str, list[str]] = {}
+        self.placed: list[tuple[str, str]] = []
+        """Each text with the elements around it, outermost first, as in `main div ol li`."""
         self._open: list[str] = []
         self._chosen = ""
         assert response.headers["content-type"] == "text/html; charset=utf-8", response.text
@@ -65,6 +67,7 @@ class Page(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
+        self.placed.append((" ".join(self._open), data))
         for tag in set(self._open):
             self.texts[tag][-1] += data
         if self._open and self._open[-1] == "textarea":
