@@ -25,6 +25,7 @@ WITH_EXAMPLES = {
     "docs/tokens.md",
     "docs/client.md",
     "docs/elements.md",
+    "docs/approvals.md",
     "docs/notifications.md",
     "docs/slack.md",
 }

@@ -364,10 +364,11 @@ def _tells(one: Proposal, tried: int) -> Iterator[str]:
     yield f"{one.capability} by {shown(one.agent_id)}: granted {one.of} times, of which this allows {len(one.granted)}"
     if one.asked_by:
         yield f"asked by {', '.join(one.asked_by)}"
-    yield f"of {tried} recorded calls that nobody granted it lets through {one.also or 'none'}{':' * bool(one.also)}"
+    calls = "1 recorded call" if tried == 1 else f"{tried} recorded calls"
+    yield f"tried on {calls} that nobody granted: lets through {one.also or 'none'}{':' * bool(one.also)}"
     for example in one.examples:
-        when = datetime.fromtimestamp(example.at // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        yield f"  {when} {example.outcome} {shown(example.agent_id)}: {example.shown}"
+        when = datetime.fromtimestamp(example.at // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        yield f"  {when}.{example.at // 1000 % 1000:03}Z {example.outcome} {shown(example.agent_id)}: {example.shown}"
     if one.also > len(one.examples):
         yield f"  and {one.also - len(one.examples)} more"
     if one.untold:
