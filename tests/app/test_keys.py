@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from onpurpose.app.keys import PERSONAL
 from onpurpose.core.access import ApiKey, Scope
 from onpurpose.core.revision import ConflictError, MissingError
 from tests.app.world import START, World
@@ -182,3 +183,37 @@ def test_an_empty_store_gets_its_workspace_with_the_first_key() -> None:
     world = World(workspaces=())
     assert world.control.keyring.first_key() is not None
     assert [one.id for one in world.access.workspaces()] == ["default"]
+
+
+# -- personal keys
+
+
+def test_a_personal_key_names_its_user_in_the_log_too(world: World) -> None:
+    keyring = world.control.keyring
+    keyring.create_user("default", "ann", "Ann", "ann@example.com", [], by="admin", slack="U024BE7LH")
+    made = keyring.create_key("default", "ann", [Scope.APPROVE, Scope.READ], by="admin", user="ann")
+    assert made.key.user == "ann"
+    assert world.notes("key.created")[-1]["key"]["user"] == "ann"
+    assert world.notes("user.saved")[-1]["user"]["slack"] == "U024BE7LH"
+
+
+@pytest.mark.parametrize("scope", sorted(set(Scope) - PERSONAL))
+def test_a_personal_key_can_do_no_more_than_decide_and_look(world: World, scope: Scope) -> None:
+    keyring = world.control.keyring
+    keyring.create_user("default", "ann", "Ann", "ann@example.com", [], by="admin")
+    with pytest.raises(ConflictError, match="personal key"):
+        keyring.create_key("default", "ann", [Scope.APPROVE, scope], by="admin", user="ann")
+    assert keyring.keys("default") == []
+
+
+def test_whoever_is_disabled_has_no_key_and_is_given_none(world: World) -> None:
+    keyring = world.control.keyring
+    for name in ("ann", "bob"):
+        keyring.create_user("default", name, name, f"{name}@example.com", [], by="admin")
+        keyring.create_key("default", name, [Scope.APPROVE], by="admin", user=name)
+    keyring.disable_user("default", "ann", by="admin")
+    assert {key.user: key.revoked_at is None for key in keyring.keys("default")} == {"ann": False, "bob": True}
+    with pytest.raises(ConflictError, match="disabled"):
+        keyring.create_key("default", "ann", [Scope.APPROVE], by="admin", user="ann")
+    with pytest.raises(MissingError):
+        keyring.create_key("default", "cyd", [Scope.APPROVE], by="admin", user="cyd")
