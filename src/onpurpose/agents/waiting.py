@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import suppress
 from typing import Protocol
 
 from onpurpose.agents.wire import read_ticket
 from onpurpose.core.ticket import Ticket
+from onpurpose.waiting import Promise, done
 
 HOLD_SECONDS = 25.0
 """How long the service is asked to hold one answer back."""
@@ -17,6 +19,9 @@ RETRY_SECONDS = 1.0
 
 GRACE_SECONDS = 5.0
 """How long after its end an approval is still asked for, so that the service can say that it has expired."""
+
+_MOST_SECONDS = 60.0
+"""How much longer than it was asked to a line may take for one answer; lines have limits of their own."""
 
 Reply = tuple[int, bytes]
 """The status of an HTTP answer, and its body."""
@@ -58,10 +63,33 @@ class Waiting:
             time.sleep(_pause(time.monotonic() - began, left))
 
     async def wait_async(self, ticket: Ticket, seconds: float | None) -> Ticket:
-        """`wait`, on a thread of its own."""
-        import asyncio  # noqa: PLC0415  takes 25 ms to import, and who awaits has done so
+        """`wait` for a coroutine; one that is cancelled leaves no thread that anything waits for."""
+        return await AsyncWaiting(_Threads(self._line)).wait_async(ticket, seconds)
 
-        return await asyncio.to_thread(self.wait, ticket, seconds)
+
+class _Threads:
+    """A line for threads as one for coroutines.
+
+    Each question has a thread of its own: answers are held back for long, and the loop's pool has few threads,
+    which it waits for when it ends.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    async def approval(self, approval_id: str, seconds: float) -> Reply:
+        """As in `AsyncLine`."""
+        reply: Promise[Reply] = Promise()
+
+        def ask() -> None:
+            try:
+                reply.set_result(self._line.approval(approval_id, seconds))
+            except Exception as error:
+                reply.set_exception(error)
+
+        threading.Thread(target=ask, name="onpurpose-waiting", daemon=True).start()
+        await done(reply, seconds + _MOST_SECONDS)
+        return reply.result(0)
 
 
 class AsyncWaiting:

@@ -101,19 +101,20 @@ def write_new(path: str, content: Iterator[bytes]) -> None:
         raise
 
 
-def say_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: the first column to the left, the others, which are numbers, to the right."""
+def say_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> None:
+    """Print a table: the first columns, so many of which are texts, to the left, the others to the right."""
     shown = [[printable(cell) for cell in row] for row in rows]
     if is_terminal(sys.stdout):
-        _draw_table(headers, shown)
+        _draw_table(headers, shown, texts)
         return
     widths = [max(map(len, column)) for column in zip(headers, *shown, strict=True)]
     for row in (headers, *shown):
-        first, *others = zip(row, widths, strict=True)
-        click.echo("  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]))
+        cells = list(zip(row, widths, strict=True))
+        left = [cell.ljust(width) for cell, width in cells[:texts]]
+        click.echo("  ".join([*left, *(cell.rjust(width) for cell, width in cells[texts:])]))
 
 
-def _draw_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _draw_table(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> None:
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415  only where a table is drawn on a terminal
     from rich.console import Console  # noqa: PLC0415  the same
     from rich.table import Table  # noqa: PLC0415  the same
@@ -121,7 +122,7 @@ def _draw_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(box=SIMPLE_HEAD)
     for index, header in enumerate(headers):
-        table.add_column(header, justify="right" if index else "left", overflow="fold")
+        table.add_column(header, justify="left" if index < texts else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))  # a `Text` is shown as it is: no markup is read from it
     Console().print(table)

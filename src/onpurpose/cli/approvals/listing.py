@@ -41,7 +41,8 @@ def list_(place: Place, state: str, number: int, as_json: bool) -> Exit:
             err=True,
         )
     else:
-        say_table(("approval", "state", "capability", "agent", "age", "left"), [_row(one, now) for one in shown])
+        headers = ("approval", "state", "capability", "agent", "age", "left")
+        say_table(headers, [_row(one, now) for one in shown], texts=4)
     if len(shown) == number and not as_json:
         say(f"the newest {number:,}; -n shows more", err=True)
     return Exit.FINE
