@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -102,6 +102,13 @@ class MemoryDocuments:
         with self._changed:
             return list(self._outbox.items())[:limit]
 
+    def owe(self, notes: Sequence[bytes]) -> None:
+        """Keep the notes until they have reached the log."""
+        with self._changed:
+            for body in notes:
+                self._notes += 1
+                self._outbox[self._notes] = body
+
     def sent(self, numbers: Sequence[int]) -> None:
         """They are durable in the log: forget them."""
         with self._changed:
@@ -112,9 +119,7 @@ class MemoryDocuments:
         """Count the workspace's version up (from 0, for a new one), keep the notes, and wake who waits."""
         with self._changed:
             version = self._versions[workspace] = self._versions.get(workspace, 0) + 1
-            for body in notes:
-                self._notes += 1
-                self._outbox[self._notes] = body
+            self.owe(notes)
             self._changes += 1
             self._changed.notify_all()
             return version
@@ -125,33 +130,37 @@ class MemoryDocuments:
 
 
 class MemoryAccess:
-    """`Access` in dictionaries, beside the documents whose workspaces it keeps. Thread-safe."""
+    """`Access` in dictionaries, beside the documents whose workspaces it keeps. Thread-safe.
+
+    `lost` are called, under the `lock`, with a user who was disabled or lost a role.
+    """
 
     def __init__(self, documents: MemoryDocuments) -> None:
         self._documents = documents
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
+        self.lost: list[Callable[[User], None]] = []
         self._workspaces: dict[str, Workspace] = {}
         self._keys: dict[str, ApiKey] = {}
         self._users: dict[tuple[str, str], User] = {}
 
     def workspaces(self) -> list[Workspace]:
         """All of them, by id."""
-        with self._lock:
+        with self.lock:
             return [found for _, found in sorted(self._workspaces.items())]
 
     def keys(self) -> list[ApiKey]:
         """Every key of every workspace, by workspace and id, expired and revoked ones too."""
-        with self._lock:
+        with self.lock:
             return sorted(self._keys.values(), key=lambda key: (key.workspace, key.id))
 
     def users(self, workspace: str) -> list[User]:
         """The workspace's users, by id."""
-        with self._lock:
+        with self.lock:
             return [found for key, found in sorted(self._users.items()) if key[0] == workspace]
 
     def put(self, item: Workspace | ApiKey | User, *, notes: Sequence[bytes]) -> None:
         """Add it, or replace the one of the same id (and workspace). A key that was revoked stays so."""
-        with self._lock:
+        with self.lock:
             if isinstance(item, Workspace):
                 self._workspaces[item.id] = item
                 self._documents.count_up(item.id, notes)
@@ -161,16 +170,32 @@ class MemoryAccess:
             if isinstance(item, ApiKey):
                 self._put_key(item)
             else:
-                self._users[item.workspace, item.id] = item
+                self._put_user(item)
             self._documents.count_up(item.workspace, notes)
 
     def used(self, times: Mapping[str, int]) -> None:
         """When keys (by id) were last used; an earlier time than the one that is known changes nothing."""
-        with self._lock:
+        with self.lock:
             for name, at in times.items():
                 key = self._keys.get(name)
                 if key is not None and (key.last_used_at is None or key.last_used_at < at):
                     self._keys[name] = msgspec.structs.replace(key, last_used_at=at)
+
+    def user(self, workspace: str, user_id: str) -> User | None:
+        """One user of the workspace."""
+        with self.lock:
+            return self._users.get((workspace, user_id))
+
+    def tell(self, notes: Sequence[bytes]) -> None:
+        """Keep the notes of a change of what belongs to users."""
+        self._documents.owe(notes)
+
+    def _put_user(self, item: User) -> None:
+        held = self._users.get((item.workspace, item.id))
+        self._users[item.workspace, item.id] = item
+        if held is not None and item.has_lost(held):
+            for sign_out in self.lost:
+                sign_out(item)
 
     def _put_key(self, item: ApiKey) -> None:
         held = self._keys.get(item.id)

@@ -46,10 +46,21 @@ class ApiKey(Struct, frozen=True, kw_only=True):
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
+class Role(StrEnum):
+    """What a person may do on the dashboard, as `onpurpose.core.session.SCOPES` says; one may have several."""
+
+    VIEWER = "viewer"
+    APPROVER = "approver"
+    AUTHOR = "author"
+    PROMOTER = "promoter"
+    ADMIN = "admin"
+
+
 class User(Struct, frozen=True, kw_only=True):
     """A person of a workspace: who approves, and whose name stands under a change.
 
-    `slack` is the member id of their Slack account (`U...`), where it was linked by hand.
+    `slack` is the member id of their Slack account (`U...`), where it was linked by hand. Without `roles`
+    nobody signs in to the dashboard.
     """
 
     id: str
@@ -60,6 +71,11 @@ class User(Struct, frozen=True, kw_only=True):
     created_at: int
     disabled_at: int | None = None
     slack: str | None = None
+    roles: frozenset[Role] = frozenset()
+
+    def has_lost(self, before: User) -> bool:
+        """Whether this, which was `before`, is disabled since or has fewer roles: it is signed out everywhere then."""
+        return (self.disabled_at is not None and before.disabled_at is None) or not before.roles <= self.roles
 
 
 class Workspace(Struct, frozen=True, kw_only=True):

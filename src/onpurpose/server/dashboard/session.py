@@ -1,0 +1,277 @@
+"""Who may see a page: nobody unseen, nobody whose role does not reach, and no form that another page sent."""
+
+from __future__ import annotations
+
+import inspect
+import ipaddress
+import secrets
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, Final, Protocol, cast
+from urllib.parse import quote, urlencode, urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from onpurpose.app.sessions import SignedIn, form_token, is_form_token
+from onpurpose.core.access import Scope
+from onpurpose.core.session import ABSOLUTE_SECONDS, Principal
+from onpurpose.server.dashboard.forms import CSRF, FORM_BYTES, Form, is_from_our_page, read_form
+
+SIGN_IN = "/sign-in"
+"""Where one signs in."""
+
+COOKIE = "onpurpose"
+"""The name of the cookie; with TLS, `__Host-` stands before it."""
+
+VISIT = "onpurpose-visit"
+"""The cookie of somebody who is not signed in: what the sign-in form is made for."""
+
+CSRF_HEADER = "x-csrf-token"
+
+_PRINCIPAL: Final = "onpurpose.principal"
+_FORM: Final = "onpurpose.form"
+_VISITOR: Final = "onpurpose.visitor"
+_MOST_PATH = 2000
+
+
+class Renders(Protocol):
+    """What makes a page of a template."""
+
+    def render(self, request: Request, template: str, principal: Principal | None, **context: Any) -> Response:
+        """The page, as whoever asks may see it."""
+        ...
+
+
+class Guarded(Protocol):
+    """The parts that a page must have to be guarded."""
+
+    @property
+    def shell(self) -> Renders: ...
+
+    @property
+    def sessions(self) -> Sessions: ...
+
+
+Plain = Callable[[Request, Principal], Response]
+Awaited = Callable[[Request, Principal], Awaitable[Response]]
+Handler = Plain | Awaited
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Sessions:
+    """Who comes in. `public_url` is where people reach the service, as links say it."""
+
+    def __init__(self, signed_in: SignedIn, *, public_url: str = "") -> None:
+        self.signed_in = signed_in
+        self.public_url = public_url
+
+    def token(self, request: Request) -> str | None:
+        """The text of the request's session cookie."""
+        return request.cookies.get(cookie_name(request, COOKIE))
+
+    async def principal(self, request: Request) -> Principal | None:
+        """Who is signed in, if anybody is."""
+        return await run_in_threadpool(self.signed_in.principal, self.token(request))
+
+    def admit(self, request: Request, response: Response, token: str) -> None:
+        """Have the browser keep the token of a new session, and forget that of the visit."""
+        set_cookie(request, response, COOKIE, token, ABSOLUTE_SECONDS)
+        drop_cookie(request, response, VISIT)
+
+    def dismiss(self, request: Request, response: Response) -> None:
+        """Have the browser forget its session."""
+        drop_cookie(request, response, COOKIE)
+
+    def is_ours(self, request: Request) -> bool:
+        """Whether one of our own pages sent the request."""
+        return is_from_our_page(request, self.public_url)
+
+
+def principal_of(request: Request) -> Principal:
+    """Who is signed in, on a page that `page` guards."""
+    found: Principal = request.scope[_PRINCIPAL]
+    return found
+
+
+def form_of(request: Request) -> Form:
+    """The form that was sent to a page that `page` guards, checked to come from one of our own."""
+    found: Form = request.scope[_FORM]
+    return found
+
+
+def page(parts: Guarded, scope: Scope, *, form_bytes: int = FORM_BYTES) -> Callable[[Handler], Endpoint]:
+    """A decorator for what answers a page, `(request, principal) -> response`, plain or a coroutine.
+
+    Plain functions run in worker threads. It is called for people with the scope alone: the others are sent to
+    sign in, or answered 403. What is no `GET` must come from one of our pages, with the token of the session in
+    the field `_csrf` or the header `X-CSRF-Token`; its fields are then `form_of(request)`. A form that was sent
+    too late, when its session had ended, comes back after signing in, to be sent again.
+    """
+
+    def guard(handler: Handler) -> Endpoint:
+        @wraps(handler)
+        async def answer(request: Request) -> Response:
+            if request.method in {"GET", "HEAD"}:
+                refusal, principal = await _look(parts, scope, request)
+            else:
+                refusal, principal = await _act(parts, scope, request, form_bytes)
+            if principal is None or refusal is not None:
+                return refusal or _forbidden(parts, request, None, "Nobody is signed in.")
+            if inspect.iscoroutinefunction(handler):
+                response = await cast(Awaited, handler)(request, principal)
+            else:
+                response = await run_in_threadpool(cast(Plain, handler), request, principal)
+            return response
+
+        return answer
+
+    return guard
+
+
+async def _look(parts: Guarded, scope: Scope, request: Request) -> tuple[Response | None, Principal | None]:
+    """Why the page is not shown, or to whom it is."""
+    principal = await parts.sessions.principal(request)
+    if principal is None:
+        return _to_sign_in(request), None
+    return _within(parts, scope, request, principal), principal
+
+
+async def _act(
+    parts: Guarded, scope: Scope, request: Request, form_bytes: int
+) -> tuple[Response | None, Principal | None]:
+    """Why nothing is done, or who does it."""
+    sessions = parts.sessions
+    if not sessions.is_ours(request):
+        return _forbidden(parts, request, None, "This was not sent by a page of ours. Nothing was changed."), None
+    form = request.scope[_FORM] = await read_form(request, form_bytes)
+    token, principal = sessions.token(request), await sessions.principal(request)
+    given = form.get(CSRF) or request.headers.get(CSRF_HEADER, "")
+    belongs = token is not None and is_form_token(given, token)
+    if principal is not None and belongs:
+        return _within(parts, scope, request, principal), principal
+    # Signed out, or in anew, beside an older page: nothing is done, but what was written is not lost either.
+    return again(parts, request, form, principal), None
+
+
+def _within(parts: Guarded, scope: Scope, request: Request, principal: Principal) -> Response | None:
+    request.scope[_PRINCIPAL] = principal
+    if principal.may(scope):
+        return None
+    return _forbidden(parts, request, principal, f"Your roles do not include what this needs: `{scope}`.")
+
+
+def again(parts: Guarded, request: Request, form: Form, principal: Principal | None) -> Response:
+    """A page that keeps what was written in a form that could not be taken: to sign in, or to send it again."""
+    kept = [(name, value) for name, value in form if not name.startswith("_")]
+    to = local_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+    if principal is None:
+        response = sign_in_page(parts, request, to=to, kept=kept, status=401)
+    else:
+        response = parts.shell.render(request, "again.html", principal, to=to, kept=kept)
+        response.status_code = 403
+    if "hx-request" in request.headers:  # a part of a page is no place to sign in
+        response.headers["HX-Retarget"] = "body"
+        response.headers["HX-Reswap"] = "innerHTML"
+    return response
+
+
+def sign_in_page(  # noqa: PLR0913  what the page shows
+    parts: Guarded,
+    request: Request,
+    *,
+    to: str = "/",
+    kept: list[tuple[str, str]] | None = None,
+    status: int = 200,
+    template: str = "sign_in.html",
+    **context: Any,
+) -> Response:
+    """The sign-in page, its form made for this browser. `kept` are the fields of a form to `to`, to be sent then."""
+    response = parts.shell.render(request, template, None, to=to, kept=kept or [], **context)
+    response.status_code = status
+    set_cookie(request, response, VISIT, _visit(request), None)
+    return response
+
+
+def csrf_token(request: Request, principal: Principal | None) -> str:
+    """What the forms of a page carry, for whoever is signed in or for this browser: what `Shell` is given."""
+    return form_token(_visit(request)) if principal is None else principal.csrf
+
+
+def _visit(request: Request) -> str:
+    """The token of this browser while nobody is signed in; a new one where it has none."""
+    found: str = request.scope.setdefault(
+        _VISITOR, request.cookies.get(cookie_name(request, VISIT)) or secrets.token_urlsafe(32)
+    )
+    return found
+
+
+def is_visitors_form(request: Request, form: Form) -> bool:
+    """Whether a form was made for this browser, in which nobody is signed in."""
+    visit = request.cookies.get(cookie_name(request, VISIT))
+    return visit is not None and is_form_token(form.get(CSRF), visit)
+
+
+def local_path(text: str) -> str:
+    r"""The text where it is a path of this service, else `/`: never a way to another host.
+
+    `//host`, `/\host`, control characters and anything with a scheme are none.
+    """
+    bad = not text.startswith("/") or text[1:2] in {"/", "\\"} or len(text) > _MOST_PATH
+    if bad or "\\" in text or not text.isascii() or not text.isprintable():
+        return "/"
+    parts = urlsplit(text)
+    return "/" if parts.scheme or parts.netloc or parts.path.startswith((SIGN_IN, "/sign-out")) else text
+
+
+def _to_sign_in(request: Request) -> Response:
+    wanted = quote(request.url.path, safe="/%:@!$&'()*+,;=-._~") + (
+        f"?{request.url.query}" if request.url.query else ""
+    )
+    where = f"{SIGN_IN}?{urlencode({'next': local_path(wanted)})}"
+    if "hx-request" in request.headers or "text/event-stream" in request.headers.get("accept", ""):
+        return Response(status_code=401, headers={"HX-Redirect": SIGN_IN, "Cache-Control": "no-store"})
+    return RedirectResponse(where, 303, {"Cache-Control": "no-store"})
+
+
+def _forbidden(parts: Guarded, request: Request, principal: Principal | None, why: str) -> Response:
+    response = parts.shell.render(
+        request, "error.html", principal, title="Not allowed", text=why, way=("/", "To the overview")
+    )
+    response.status_code = 403
+    return response
+
+
+def cookie_name(request: Request, name: str) -> str:
+    """What a cookie is called: plainly on a loopback address without TLS alone."""
+    return name if _is_plain(request) else f"__Host-{name}"
+
+
+def set_cookie(request: Request, response: Response, name: str, value: str, seconds: int | None) -> None:
+    """Have the browser keep it, out of reach of scripts and of requests that other sites send."""
+    response.set_cookie(
+        cookie_name(request, name), value, max_age=seconds, path="/", secure=not _is_plain(request), httponly=True,
+        samesite="lax",
+    )  # fmt: skip
+
+
+def drop_cookie(request: Request, response: Response, name: str) -> None:
+    """Have the browser forget it."""
+    response.delete_cookie(
+        cookie_name(request, name), path="/", secure=not _is_plain(request), httponly=True, samesite="lax"
+    )
+
+
+def _is_plain(request: Request) -> bool:
+    """Whether the browser speaks to this machine itself, without TLS.
+
+    Anywhere else the cookie is a secure one: where there is no TLS after all, the browser does not keep it.
+    """
+    if request.scope.get("scheme") == "https":
+        return False
+    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
