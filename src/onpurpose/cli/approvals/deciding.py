@@ -37,7 +37,10 @@ def _decide(place: Place, approval_id: str, act: Callable[[Desk, str], Approval]
 @click.option("--comment", "text", metavar="TEXT", default="", help="A word to go with it.")
 @verb_options
 def grant(approval_id: str, place: Place, text: str, as_json: bool) -> Exit:
-    """Grant a request: exactly the call that was asked about may run, once."""
+    """Grant a request: the call may run, once.
+
+    Exactly the call that was asked about, with the same arguments.
+    """
 
     def act(desk: Desk, one: str) -> Approval:
         return desk.grant(LOCAL, one, current_user(), via=Via.TERMINAL, text=text, signed_in=True)
@@ -51,7 +54,10 @@ def grant(approval_id: str, place: Place, text: str, as_json: bool) -> Exit:
 @click.option("--reason", "text", metavar="TEXT|N", required=True, help="Why: the agent is told it. Or one by number.")
 @verb_options
 def deny(approval_id: str, place: Place, text: str, as_json: bool) -> Exit:
-    """Deny a request. Asked again for the same call, the answer stays no until the request's time is over."""
+    """Deny a request, for a reason.
+
+    Asked again for the same call, the answer stays no until the request's time is over.
+    """
     text = _reason(text)
 
     def act(desk: Desk, one: str) -> Approval:
@@ -78,7 +84,10 @@ def _reason(text: str) -> str:
 @click.option("--comment", "text", metavar="TEXT", default="", help="A word to go with it.")
 @verb_options
 def delegate(approval_id: str, place: Place, to: str, text: str, as_json: bool) -> Exit:
-    """Pass a request on to somebody else who may decide it; you then decide it no more."""
+    """Pass a request on to another approver.
+
+    You then decide it no more.
+    """
 
     def act(desk: Desk, one: str) -> Approval:
         return desk.delegate(LOCAL, one, current_user(), to=to, via=Via.TERMINAL, text=text, signed_in=True)
@@ -92,7 +101,10 @@ def delegate(approval_id: str, place: Place, to: str, text: str, as_json: bool) 
 @place_options
 @verb_options
 def comment(approval_id: str, text: str, place: Place, as_json: bool) -> Exit:
-    """Say something on a request, for the others who see it."""
+    """Say something on a request.
+
+    For the others who see it.
+    """
 
     def act(desk: Desk, one: str) -> Approval:
         return desk.comment(LOCAL, one, current_user(), via=Via.TERMINAL, text=text)
@@ -106,7 +118,10 @@ def comment(approval_id: str, text: str, place: Place, as_json: bool) -> Exit:
 @click.option("--comment", "text", metavar="TEXT", default="", help="Why.")
 @verb_options
 def cancel(approval_id: str, place: Place, text: str, as_json: bool) -> Exit:
-    """Withdraw a request, or a grant that was not used yet: nothing runs by it any more."""
+    """Withdraw a request, or an unused grant.
+
+    Nothing runs by it any more.
+    """
 
     def act(desk: Desk, one: str) -> Approval:
         return desk.cancel(LOCAL, one, by=current_user(), via=Via.TERMINAL, text=text)

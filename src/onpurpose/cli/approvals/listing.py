@@ -28,7 +28,10 @@ _STATES = (*map(str, State), "all")
               help="How many, the newest first.")  # fmt: skip
 @verb_options
 def list_(place: Place, state: str, number: int, as_json: bool) -> Exit:
-    """List approvals, the newest first: those that wait, unless --state says otherwise."""
+    """List what agents ask people, the newest first.
+
+    Those that wait, unless --state says otherwise.
+    """
     with desk_at(place) as desk:
         shown = desk.find(Wanted(workspace=LOCAL, states=_wanted(state), limit=number))
     now = time.time_ns() // 1000
@@ -53,8 +56,9 @@ def list_(place: Place, state: str, number: int, as_json: bool) -> Exit:
 @place_options
 @verb_options
 def show(approval_id: str, place: Place, as_json: bool) -> Exit:
-    """Show one approval: who asks for what, by which rule, with which payload, and what came of it.
+    """Show all that somebody needs to decide one request.
 
+    Who asks for what, by which rule, with which payload, and what came of it and of others of its kind.
     ID may be its beginning, where no other begins so.
     """
     with desk_at(place) as desk:
@@ -73,9 +77,9 @@ def show(approval_id: str, place: Place, as_json: bool) -> Exit:
 @place_options
 @verb_options
 def watch(place: Place, as_json: bool) -> Exit:
-    """Show approvals as they open and as they are decided, one a line, until interrupted.
+    """Show requests as they open and are decided.
 
-    It begins with those that wait.
+    One a line, until interrupted, beginning with those that wait.
     """
     seen: dict[str, State] | None = None
     with desk_at(place) as desk:

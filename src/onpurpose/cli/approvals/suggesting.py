@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 @place_options
 @verb_options
 def suggest(place: Place, as_json: bool) -> Exit:
-    """Propose rules for what people grant again and again, with what else each would have let through.
+    """Propose rules for what people often grant.
 
-    A rule is the narrowest that allows what was granted three times or more to one agent for one
-    capability. It is tried on every call of the log that nobody granted; one that would have let
-    through what a person denied is not proposed. Nothing is changed: the rules are for you to read.
+    With what else each would have let through. A rule is the narrowest that allows what was granted three
+    times or more to one agent for one capability. It is tried on every call of the log that nobody granted;
+    one that would have let through what a person denied is not proposed. Nothing is changed: the rules are
+    for you to read.
     """
     from onpurpose.adapters.sql.reader import SqliteArchive  # noqa: PLC0415  not for `--help`
     from onpurpose.app.granting import propose, written  # noqa: PLC0415
