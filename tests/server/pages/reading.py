@@ -80,7 +80,7 @@ class Page(HTMLParser):
     @property
     def text(self) -> str:
         """All that is read, without the style."""
-        return " ".join(self.texts["main"][0].split())
+        return " ".join(" ".join(data for place, data in self.placed if " main" in place).split())
 
     def form(self, action: str) -> Form:
         return next(one for one in self.forms if one.fields.get("action") == action)

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from onpurpose.core.call import Call, Identity
 from onpurpose.core.decision import Code, Decision, Reason, Signal, Unknown
+from onpurpose.core.intent import Intent
 from onpurpose.core.outcome import Outcome
+from onpurpose.core.purpose import IntentClass, Purpose
+from onpurpose.core.span import Span
 from onpurpose.server.pages.foreign import MOST_MARKS, lines, shown
 from tests.app.deciding import route
 from tests.server.api.house import Tenant
@@ -53,6 +56,12 @@ def call(text: str) -> Call:
     )
 
 
+def purpose(text: str) -> Purpose:
+    """What an admin wrote, who may have copied it from anywhere."""
+    span = Span(source="p.yaml", line=1, column=1)
+    return Purpose(id="refunds", name=text, description=text, elements=(text,), span=span)
+
+
 def asking(text: str) -> Decision:
     unknown = (Unknown(condition=text, why=text, settle=text),)
     reason = Reason(
@@ -70,7 +79,8 @@ def page_of(office: Tenant, text: str) -> Page:
     changed = call(text)
     again = office.opened(
         call=Call(**{name: getattr(changed, name) for name in ("agent_id", "capability")}, payload={"b": text}),
-        decision=asking(text), asked_by=text, requesters=(text,),
+        decision=asking(text), asked_by=text, requesters=(text,), purpose=purpose(text),
+        intent=Intent(label=text, intent_class=IntentClass.WRITE, confidence=0.62),
     )  # fmt: skip
     said = text.replace("\x00", "")[:1900]
     office.post(f"/v1/approvals/{again.id}/comment", "bob", text=said)
@@ -114,6 +124,16 @@ def test_every_text_of_others_stands_in_a_box_of_its_own(office: Tenant) -> None
     assert [
         one for one in places if not one.endswith(" bdi") and " div ol li" not in one and " div ul li" not in one
     ] == []
+
+
+def test_the_page_tells_of_the_purpose_the_classifier_and_what_is_not_known(office: Tenant) -> None:
+    text = page_of(office, "WRITTEN").text
+    for told in (
+        "Purpose refunds WRITTEN The purpose means WRITTEN The purpose may touch WRITTEN",
+        "The classifier takes it for WRITTEN write 62% sure", "What is not known WRITTEN WRITTEN WRITTEN",
+        "x (weight 3, not certain)",
+    ):  # fmt: skip
+        assert told in text
 
 
 def test_the_name_of_a_user_is_text_too(office: Tenant) -> None:

@@ -200,3 +200,11 @@ def test_who_guesses_must_wait_and_then_may_try_again(house: House, office: Tena
     assert 0 < wait <= 10
     house.clock.by += wait * 1_000_000
     assert visit.send(action="grant", key=key).status == 200
+
+
+def test_a_form_that_is_none_of_ours_decides_nothing(house: House, office: Tenant, approval: Approval) -> None:
+    path, key = sign_in(office, approval.id).path, office.keys["ada"].secret
+    for body in (f"key={key}", f"key={key}&action=use", f"key={key}&action=grant&action=deny"):
+        headers = OURS | {"Content-Type": "application/x-www-form-urlencoded"}
+        assert house.http.post(path, content=body, headers=headers).status_code == 400
+    assert now(office, approval) == approval

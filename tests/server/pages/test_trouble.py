@@ -93,3 +93,14 @@ def test_all_who_granted_are_named() -> None:
     text = standing(granted, office.clock.now(), names(office.users))
     assert text.startswith("Already granted by Ada (ada) at 20")
     assert " and by Bob (bob) at 20" in text
+
+
+def test_a_link_that_somebody_uses_twice_in_the_same_moment_counts_once() -> None:
+    office = Office()
+    approval = office.ask(route("group:approvers", quorum=2))
+    deciding = Deciding(office.desk, lambda _: office.users, office.clock)
+    visitor = Visitor(workspace="acme", approval_id=approval.id, user="ada", link="link-1")
+    assert deciding.decide(visitor, Form(action="grant")).status_code == 200
+    response = deciding.decide(visitor, Form(action="deny", reason="no"))
+    assert (response.status_code, "this link was used already" in told(response)) == (409, True)
+    assert office.kinds()[-1] == "refused"
