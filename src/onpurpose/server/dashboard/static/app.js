@@ -1,0 +1,164 @@
+// What the dashboard does in the browser beside htmx: keys, the CSRF header, charts, countdowns, live feeds.
+"use strict";
+(() => {
+  const $ = (selector, from = document) => from.querySelector(selector);
+  const $$ = (selector, from = document) => [...from.querySelectorAll(selector)];
+  const skew = Number(document.body.dataset.now) - Date.now();
+
+  // A page may have something said to those who do not see it change.
+  const say = (text) => { $("#said").textContent = text; };
+
+  // ---- CSRF: what htmx sends that changes something carries the token of the page.
+  document.addEventListener("htmx:config:request", (event) => {
+    const request = event.detail.ctx.request;
+    if (request.method.toUpperCase() !== "GET") request.headers["X-CSRF-Token"] = $("meta[name=csrf-token]").content;
+  });
+
+  // ---- Dialogues: `command` is new in browsers; those without it are helped.
+  if (!("command" in HTMLButtonElement.prototype)) {
+    document.addEventListener("click", (event) => {
+      const button = event.target.closest("button[command=show-modal]");
+      if (button) document.getElementById(button.getAttribute("commandfor"))?.showModal();
+    });
+  }
+  for (const dialog of $$("dialog[open]")) { dialog.close(); dialog.showModal(); }
+  document.addEventListener("click", (event) => {
+    for (const menu of $$("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  });
+
+  // ---- Keys
+  const typing = (element) => element.closest("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
+  let going = 0;
+  const step = (by) => {
+    const rows = $$("[data-row]").filter((row) => row.offsetParent !== null);
+    const at = rows.findIndex((row) => row.contains(document.activeElement));
+    const row = rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(Math.max(at + by, 0), rows.length - 1)];
+    if (!row) return;
+    const link = row.matches("a, button, [tabindex]") ? row : $("a, button", row);
+    link?.focus();
+    row.scrollIntoView({ block: "nearest" });
+  };
+  const keys = {
+    "/": () => $("[data-search]")?.focus(),
+    "?": () => { const help = $("#keys"); if (help && !help.open) help.showModal(); },
+    j: () => step(1),
+    k: () => step(-1),
+    g: () => { going = Date.now(); },
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") for (const menu of $$("details.menu[open]")) { menu.open = false; $("summary", menu).focus(); }
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || typing(event.target)) return;
+    if ($("dialog:modal")) return;
+    if (going && Date.now() - going < 1500) {
+      going = 0;
+      const link = $(`[data-go="${CSS.escape(event.key)}"]`);
+      if (link) { event.preventDefault(); link.click(); }
+      return;
+    }
+    // A page's own keys: a control with `data-key` is pressed, or focused where it takes text.
+    const own = $(`[data-key="${CSS.escape(event.key)}"]`);
+    const run = keys[event.key] ?? (own && (() => (typing(own) ? own.focus() : own.click())));
+    if (run) { event.preventDefault(); run(); }
+  });
+
+  // ---- Countdowns: in the two largest units, by the server's clock.
+  const left = (seconds) => {
+    const [days, hours, minutes] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
+    if (days) return `${days} d ${hours} h`;
+    if (hours) return `${hours} h ${minutes} min`;
+    return minutes ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
+  };
+  const count = () => {
+    for (const element of $$("[data-until]")) {
+      const seconds = Math.ceil((Number(element.dataset.until) - Date.now() - skew) / 1000);
+      const text = seconds > 0 ? left(seconds) : "over";
+      if (element.textContent !== text) element.textContent = text;
+      if (seconds > 0) continue;
+      const control = element.dataset.disables && document.getElementById(element.dataset.disables);
+      if (control && !control.disabled) { control.disabled = true; say("The time is over."); }
+    }
+  };
+  setInterval(count, 1000);
+  count();
+
+  // ---- Live feeds: how the connection is, and held while a row is read.
+  const feeds = { held: false, hovered: false, on: false, release: [] };
+  const tell = () => {
+    const held = feeds.held || feeds.hovered;
+    for (const status of $$("[data-live-status]")) {
+      status.classList.toggle("is-on", feeds.on && !held);
+      status.classList.toggle("is-held", feeds.on && held);
+      const text = feeds.on ? (held ? "Paused" : "Live") : "Not live";
+      const place = $("[data-live-text]", status);
+      if (place.textContent !== text) place.textContent = text;
+    }
+    if (!held) feeds.release.splice(0).forEach((go) => go());
+  };
+  const live = (on) => () => { feeds.on = on; tell(); };
+  document.addEventListener("htmx:sse:after:connection", live(true));
+  document.addEventListener("htmx:sse:error", live(false));
+  document.addEventListener("htmx:sse:close", live(false));
+  document.addEventListener("htmx:sse:before:message", (event) => {
+    if (feeds.held || feeds.hovered) event.detail.waitUntil(new Promise((go) => feeds.release.push(go)));
+  });
+  for (const [name, held] of [["pointerover", true], ["focusin", true], ["pointerout", false], ["focusout", false]]) {
+    document.addEventListener(name, (event) => {
+      const area = event.target.closest?.("[data-live-hold]");
+      if (!area || area.contains(event.relatedTarget)) return;
+      feeds.hovered = held;
+      tell();
+    });
+  }
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-live-pause]");
+    if (!button) return;
+    feeds.held = !feeds.held;
+    button.setAttribute("aria-pressed", String(feeds.held));
+    tell();
+  });
+
+  // ---- Charts: drawn from the JSON beside them, in the colours of the page.
+  const charts = new Map();
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const tones = ["accent", "shadow", "warn", "ask", "deny"];
+  const draw = (plot) => {
+    charts.get(plot)?.destroy();
+    const told = JSON.parse(document.getElementById(plot.dataset.chart).textContent);
+    const axis = { stroke: colour("ink-quiet"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line"), width: 1 } };
+    const written = (_, value) => (value == null ? "–" : value.toLocaleString("en") + (told.unit ? ` ${told.unit}` : ""));
+    const series = told.series.map((one, i) => ({
+      label: one.label, stroke: colour(one.tone ?? tones[i % tones.length]), width: 2, dash: one.dash ? [6, 4] : undefined,
+      points: { show: told.times.length < 2 }, value: written,
+    }));
+    charts.set(plot, new uPlot({
+      width: plot.clientWidth, height: plot.clientHeight - 32, tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
+      series: [{ label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" }, ...series],
+      axes: [{ ...axis }, { ...axis, size: 60, values: (_, marks) => marks.map((mark) => mark.toLocaleString("en")) }],
+      scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high ?? 0) > 0 ? high * 1.05 : 1] } },
+      legend: { live: true }, cursor: { drag: { setScale: false } },
+    }, [told.times, ...told.series.map((one) => one.values)], plot));
+  };
+  let loading = null;
+  const load = () => loading ??= new Promise((done) => {
+    const style = Object.assign(document.createElement("link"), { rel: "stylesheet", href: document.body.dataset.uplotStyle });
+    const script = Object.assign(document.createElement("script"), { src: document.body.dataset.uplot });
+    script.addEventListener("load", done);
+    document.head.append(style, script);
+  });
+  const resized = new ResizeObserver((entries) => {
+    for (const { target } of entries) charts.get(target)?.setSize({ width: target.clientWidth, height: target.clientHeight - 32 });
+  });
+  const chartAll = async () => {
+    for (const plot of charts.keys()) if (!plot.isConnected) { charts.get(plot).destroy(); charts.delete(plot); resized.unobserve(plot); }
+    const plots = $$("[data-chart]").filter((plot) => !charts.has(plot));
+    if (!plots.length) return;
+    await load();
+    for (const plot of plots) { draw(plot); resized.observe(plot); }
+  };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const plot of [...charts.keys()]) draw(plot); });
+  document.addEventListener("htmx:after:swap", () => { chartAll(); count(); tell(); });
+  chartAll();
+
+  // What is wrong is read first.
+  $("[data-focus]")?.focus();
+})();
