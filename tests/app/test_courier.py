@@ -50,6 +50,17 @@ def test_what_is_due_leaves_once_and_is_kept_with_what_the_channel_calls_it() ->
         assert (kept.progress, kept.ref, kept.attempts) == (Progress.SENT, f"ref-{delivery.id}", 1)
 
 
+def test_whoever_became_an_approver_just_before_they_were_asked_is_written() -> None:
+    world = World()
+    courier = world.courier()
+    world.ask(MAIL)
+    courier.step(Channel.EMAIL)
+    world.users.append(user("dora"))
+    _, (mail,) = world.ask((Channel.EMAIL, "dora"))
+    courier.step(Channel.EMAIL)
+    assert world.boxes[Channel.EMAIL].ids[-1] == mail.id
+
+
 def test_a_view_is_the_approval_as_it_stands_for_whom_it_is() -> None:
     world = World()
     approval, (mail,) = world.ask(MAIL)

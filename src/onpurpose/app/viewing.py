@@ -63,9 +63,12 @@ class Viewer:
         now = self._clock.now()
         approval = as_of(kept, now)
         known = self._people_of(delivery.workspace, now)
-        user = _recipient(delivery, known.users)
+        user, asked = _asked(delivery, approval, known)
+        if not asked and delivery.channel is Channel.EMAIL and known.at <= delivery.created_at:
+            # Whoever became an approver just before they were asked is written all the same.
+            known = self._known[delivery.workspace] = self._look_up(delivery.workspace, now)
+            user, asked = _asked(delivery, approval, known)
         sent = self._sent(delivery)
-        asked = user is not None and _may_decide(approval, user, known.persons)
         if delivery.channel is Channel.EMAIL:
             if delivery.event in ASKING and not asked:
                 return Moot("there is nothing left for them to decide")
@@ -93,9 +96,12 @@ class Viewer:
     def _people_of(self, workspace: str, now: int) -> _Known:
         known = self._known.get(workspace)
         if known is None or not 0 <= now - known.at < PEOPLE_US:
-            users = self._people(workspace)
-            known = self._known[workspace] = _Known(now, users, [person(user) for user in users])
+            known = self._known[workspace] = self._look_up(workspace, now)
         return known
+
+    def _look_up(self, workspace: str, now: int) -> _Known:
+        users = self._people(workspace)
+        return _Known(now, users, [person(user) for user in users])
 
     def _sent(self, delivery: Delivery) -> tuple[Delivery, ...]:
         """What has left about this approval to this recipient, oldest first."""
@@ -106,6 +112,12 @@ class Viewer:
             and one.progress is Progress.SENT
             and one.ref
         )
+
+
+def _asked(delivery: Delivery, approval: Approval, known: _Known) -> tuple[User | None, bool]:
+    """Who of the people it is for, and whether they may decide the approval."""
+    user = _recipient(delivery, known.users)
+    return user, user is not None and _may_decide(approval, user, known.persons)
 
 
 def _recipient(delivery: Delivery, users: Sequence[User]) -> User | None:

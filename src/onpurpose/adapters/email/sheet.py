@@ -157,7 +157,7 @@ def _user(value: object) -> str:
 
 
 def _why(context: Mapping[str, object]) -> Iterator[Fact]:
-    yield from _each("Rule", context.get("rules"), ("at", "capability", "outcome", "message"))
+    yield from _each("Rule", context.get("rules"), ("at", "policy", "capability", "outcome", "message"))
     yield from _each("Unknown", context.get("unknown"), ("condition", "why", "settle"))
     yield from _each("Risk signal", context.get("signals"), _signal)
     yield "Classifier", _classifier(context.get("intent"))
