@@ -30,6 +30,9 @@ from onpurpose.core.delivery import Channel
 from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.purpose import Settings
 from onpurpose.ports import Clock, Ledger, Messenger
+from onpurpose.server.api.approvals import approval_routes
+from onpurpose.server.identity import Authority
+from onpurpose.server.pages.routes import page_routes
 
 log = logging.getLogger("onpurpose")
 
@@ -89,6 +92,7 @@ class Asking:
         post: Post,
         secret: str,
         masking: Masking,
+        authority: Authority,
         clock: Clock,
         new_id: Callable[[int], str],
     ) -> None:
@@ -110,7 +114,12 @@ class Asking:
         messengers = self._messengers(means, secret)
         undelivered = recorder(ledger, clock, new_id)
         self.courier = Courier(self.deliveries, messengers, viewer, undelivered=undelivered, clock=clock)
-        self.routes: list[BaseRoute] = []
+        self.routes: list[BaseRoute] = [
+            *approval_routes(self.desk, self.consent.ticket),
+            *page_routes(
+                self.desk, self.links, authority, people=access.users, clock=clock, public_url=means.public_url
+            ),
+        ]
         self._slack(means)
 
     def start(self) -> None:

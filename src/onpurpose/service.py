@@ -163,7 +163,8 @@ class Service:
         self._take_up_keys()
         self.asking = Asking(
             Means.of(options.environment), store=store, access=access, workspaces=self.workspaces, ledger=self.ledger,
-            post=self.control.post, secret=secret, masking=options.masking, clock=clock, new_id=ids.new,
+            post=self.control.post, secret=secret, masking=options.masking, authority=self.authority, clock=clock,
+            new_id=ids.new,
         )  # fmt: skip
         self._closing.callback(self.asking.close)
         gate = Gate(

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +25,31 @@ SET_ASIDE = {"min_matched": 0, "min_days": 0, "would_deny": 1}
 
 
 class Process:
-    """One `onpurpose serve`. `key` is the admin key that its first start printed (or the one given)."""
+    """One `onpurpose serve`. `key` is the admin key that its first start printed (or the one given).
 
-    def __init__(self, database: str, directory: Path, *, key: str = "", options: tuple[str, ...] = ()) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+    `environment` is laid over that of the tests; a `port` is free for it where none is given.
+    """
+
+    def __init__(
+        self,
+        database: str,
+        directory: Path,
+        *,
+        key: str = "",
+        options: tuple[str, ...] = (),
+        port: int = 0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.port = port or free_port()
         self.database = database
         self.url = f"http://127.0.0.1:{self.port}"
         command = [
             sys.executable, "-m", "onpurpose", "serve", "--database", database, "--directory", str(directory),
             "--port", str(self.port), "--per-minute", "100000000", *options,
         ]  # fmt: skip
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        around = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=around
         )
         self.output: list[str] = []
         self._listening = threading.Event()
@@ -86,6 +96,13 @@ class Process:
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._process.poll() is None
+
+
+def free_port() -> int:
+    """A port on loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
