@@ -79,9 +79,10 @@ class Deciding:
 
         return Rights(no_grant=why_not(Move.GRANT), no_deny=why_not(Move.DENY))
 
-    def standing(self, approval: Approval) -> str:
-        """How it stands, in words."""
-        return standing(approval, self._clock.now(), names(self._people(approval.workspace), approval.asked_with))
+    def standing(self, approval: Approval, *, fresh: bool = False) -> str:
+        """How it stands, in words; `fresh` for whoever made it so just now."""
+        who = names(self._people(approval.workspace), approval.asked_with)
+        return standing(approval, self._clock.now(), who, fresh=fresh)
 
     def show(
         self, visitor: Visitor, approval: Approval, *, form: Form | None = None, fault: tuple[str, str] = _NO_FAULT
@@ -122,8 +123,7 @@ class Deciding:
             return self._not_eligible(visitor, form, error)
         except (ConflictError, ApprovalError) as error:
             return message("It could not be done", f"Nothing was changed: {error}.", "Try again.", status=409)
-        told = self.standing(approval).replace("Already ", "It was ", 1)  # by whoever reads it, just now
-        return message(_DONE[form.action], told, *self._after(form, approval))
+        return message(_DONE[form.action], self.standing(approval, fresh=True), *self._after(form, approval))
 
     def _act(self, visitor: Visitor, form: Form) -> Approval:
         where, who = (visitor.workspace, visitor.approval_id), visitor.user

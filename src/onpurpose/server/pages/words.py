@@ -57,8 +57,9 @@ def time_left(until: int, now: int) -> str:
     return f"{minutes} min" if minutes else "less than a minute"
 
 
-def standing(approval: Approval, now: int, who: Who) -> str:
-    """How it stands, in a sentence or two."""
+def standing(approval: Approval, now: int, who: Who, *, fresh: bool = False) -> str:
+    """How it stands, in a sentence or two; `fresh` for whoever made it so just now."""
+    already = "It was" if fresh else "Already"
     if approval.state is State.PENDING:
         left = time_left(approval.until, now)
         return f"It waits for a decision. Time left: {left}, until {moment(approval.until)}."
@@ -67,10 +68,10 @@ def standing(approval: Approval, now: int, who: Who) -> str:
         why = "the grant was not used in time" if granted else "nobody decided it in time"
         return f"It has expired: {why}. Its time was over at {moment(approval.until)}."
     if approval.state is State.DENIED:
-        return f"Already denied{_by(approval.last(Move.DENY), who)}."
+        return f"{already} denied{_by(approval.last(Move.DENY), who)}."
     if approval.state is State.CANCELLED:
         return f"It was cancelled{_by(approval.last(Move.CANCEL), who)}. Nothing runs by it."
-    granted_by = f"Already granted{_granters(approval, who)}."
+    granted_by = f"{already} granted{_granters(approval, who)}."
     used = approval.last(Move.USE)
     if used is not None:
         return f"{granted_by} The agent used the grant at {moment(used.at)}."
