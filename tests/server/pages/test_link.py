@@ -60,7 +60,8 @@ def test_the_page_shows_all_that_one_decides_by(office: Tenant) -> None:
     assert page.title == "An agent asks for your approval"
     for text in (
         "agent-7", "payments.transfer", "anonymous", '"amount": 61000', '- "amount": 60000', '+ "amount": 61000',
-        "over 50,000", "1 of: group:approvers", "granted by Bob (bob)", "You are Ada (ada)", "bot key", "4 lines, in a box that scrolls",
+        "over 50,000", "1 of: group:approvers", "granted by Bob (bob)", "You are Ada (ada)", "bot key",
+        "4 lines, in a box that scrolls",
     ):  # fmt: skip
         assert text in page.text, text
     assert "Time left: 59 min, until 20" in page.text
