@@ -255,3 +255,28 @@ def test_whatever_agents_are_called_the_policy_can_be_read() -> None:
     found = past.propose()
     assert len(found.proposals) == 1
     assert [rule.capability for rule in parse(written(found)).rules] == ["pay"]
+
+
+def test_what_spares_these_calls_was_tried_and_asks_about_all_others() -> None:
+    past = Past()
+    past.ask(State.USED, *USUAL)
+    past.ask(State.EXPIRED, {"amount": 30, "to": "shop"}, {"amount": 30, "to": "thief"}, {"amount": 5000, "to": "shop"})
+    found = past.propose()
+    (one,) = found.proposals
+    rules = parse(one.sparing).rules
+    assert len(rules) == 2
+    assert "a rule that asks leaves these calls out where it stands there 2 times, each with one of these:" in written(
+        found
+    )
+    rest = "allow:\n  - capability: pay\n"
+    decide = decider(compile_policy(parse(one.sparing + rest)))
+    assert decide(Call("bot", "pay", USUAL[0])).outcome is Outcome.ALLOW
+    assert decide(Call("bot", "pay", {"amount": 30, "to": "thief"})).outcome is Outcome.REQUIRE_APPROVAL
+
+
+def test_of_a_rule_without_conditions_nothing_is_left_to_ask_about() -> None:
+    past = Past()
+    past.ask(State.USED, *({"on": n % 2 == 0} for n in range(4)))
+    found = past.propose()
+    assert (found.proposals[0].commented[0].conditions, found.proposals[0].sparing) == ((), "")
+    assert "leaves these calls out" not in written(found)

@@ -18,6 +18,7 @@ from onpurpose.app.gate import LOCAL
 from onpurpose.app.history import Decide, decider, shown
 from onpurpose.app.learning import OFTEN
 from onpurpose.app.recollect import Recollected, recollect
+from onpurpose.app.sparing import sparing
 from onpurpose.app.suggest import Commented, narrowest
 from onpurpose.core.act import State
 from onpurpose.core.approval import Wanted
@@ -57,7 +58,8 @@ class Proposal(Struct, frozen=True, kw_only=True):
     `commented` is the rule with what it was learned from; `granted` are the approvals whose calls it allows, of
     `of` that were granted to the agent for the capability; `asked_by` are the rules that asked. It lets through
     `also` recorded calls that nobody granted, the first of them in `examples`; of `untold` more it
-    cannot be told, as the log hides their values.
+    cannot be told, as the log hides their values. `sparing` are the rules that ask about all else (see
+    `app.sparing`), empty where they were tried and did not, or there are none.
     """
 
     agent_id: str
@@ -69,6 +71,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
     also: int
     untold: int
     examples: tuple[Example, ...]
+    sparing: str
 
     @property
     def text(self) -> str:
@@ -242,6 +245,8 @@ class _Trial:
     untold: int = 0
     examples: list[Example] = field(default_factory=list)
     denied: list[str] = field(default_factory=list)
+    sparing: str = field(init=False)
+    _asks: Decide = field(init=False)
     _sure: Decide = field(init=False)
     _perhaps: Decide = field(init=False)
 
@@ -249,12 +254,17 @@ class _Trial:
         self._sure = _compiled(write_section(Outcome.ALLOW, [self.commented]))
         # The rule of not knowing has a rule that asks fire where it cannot be told; all else is allowed here.
         rest = Rule(outcome=Outcome.ALLOW, capability=self.capability, conditions=(), span=_NOWHERE)
-        asking = write_section(Outcome.REQUIRE_APPROVAL, [self.commented])
-        self._perhaps = _compiled(asking + write_section(Outcome.ALLOW, [(rest, ())]))
+        allowing = write_section(Outcome.ALLOW, [(rest, ())])
+        self._perhaps = _compiled(write_section(Outcome.REQUIRE_APPROVAL, [self.commented]) + allowing)
+        self.sparing = sparing(self.commented[0])
+        self._asks = _compiled(self.sparing + allowing)
 
     def allows(self, told: Recollected) -> bool:
-        """Whether it surely allows the call."""
-        return self._sure(told.call).outcome.permits
+        """Whether it surely allows the call; what spares it is tried with it, and given up where it fails."""
+        sure = self._sure(told.call).outcome.permits
+        if (self._asks(told.call).outcome is Outcome.ALLOW) is not sure:
+            self.sparing = ""
+        return sure
 
     def may_allow(self, told: Recollected) -> bool:
         """Whether it allows the call, or would with the right values in the place of the hidden ones."""
@@ -300,6 +310,7 @@ class _Trial:
             also=self.also,
             untold=self.untold,
             examples=tuple(self.examples),
+            sparing=self.sparing,
         )
 
 
@@ -355,7 +366,7 @@ def written(found: Proposals) -> str:
 _HEADING = (
     "Rules that would have allowed what people granted again and again. Read them before you use them:",
     "they say what was granted, not what is right, and they were tried on recorded calls alone.",
-    "An allow rule lifts no require_approval: the rule that asks must leave these calls out as well.",
+    "An allow rule lifts no require_approval: each rule that asks must leave these calls out as well.",
     "",
 )
 
@@ -373,6 +384,11 @@ def _tells(one: Proposal, tried: int) -> Iterator[str]:
         yield f"  and {one.also - len(one.examples)} more"
     if one.untold:
         yield f"of {one.untold} more it cannot be told, as the log hides their values"
+    if one.sparing:
+        rules = one.sparing.splitlines()[1:]
+        copies = sum(line.startswith("  -") for line in rules)
+        yield f"a rule that asks leaves these calls out where it stands there {copies} times, each with one of these:"
+        yield from rules
 
 
 def _refuses(one: Declined) -> Iterator[str]:

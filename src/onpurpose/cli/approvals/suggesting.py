@@ -58,6 +58,7 @@ def _json(found: Proposals) -> dict[str, object]:
                 "asked_by": one.asked_by,
                 "also_lets_through": one.also,
                 "cannot_be_told": one.untold,
+                "spared_by": one.sparing,
                 "examples": [to_builtins(example) for example in one.examples],
             }
             for one in found.proposals
