@@ -148,7 +148,8 @@ class Office:
         return self.slack.message(at=self._about(approval_id)[0])
 
     def _about(self, approval_id: str) -> list[int]:
-        return [n for n, one in enumerate(self.slack.channels[CHANNEL]) if approval_id in str(one["blocks"])]
+        # By its buttons: in other messages it may stand as a similar request.
+        return [n for n, one in enumerate(self.slack.channels[CHANNEL]) if approval_id in str(one["blocks"][-1:])]
 
     def messages(self, approval_id: str) -> list[Json]:
         """All messages in the channel about the approval."""
