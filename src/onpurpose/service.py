@@ -195,6 +195,7 @@ class Service:
             feed=Told(self.feed),
             minter=self.tokens,
             idempotency=self._idempotency,
+            stop=self.asking.desk.close,
             close=self.close,
             settings=options.settings,
         )

@@ -6,11 +6,14 @@ import asyncio
 import logging
 import threading
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
 
 import httpx2
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from onpurpose.core.record import Receipt, Record
 from onpurpose.server import health
@@ -152,3 +155,25 @@ def test_what_is_no_http_request_is_turned_away() -> None:
     gates = Gates({})
     asyncio.run(build(services(gates))({"type": "websocket", "path": "/v1/evaluate"}, receive, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+def test_who_waits_is_let_go_before_the_service_waits_for_what_is_begun() -> None:
+    stopping, entered = threading.Event(), threading.Event()
+    answers: list[str] = []
+
+    async def held(_: Request) -> Response:
+        entered.set()
+        await asyncio.to_thread(stopping.wait, 30)
+        return Response("let go")
+
+    with ExitStack() as ended, serving(services(stop=stopping.set, routes=[Route("/held", held)])) as served:
+
+        def read() -> None:
+            with served.client(None) as client:
+                answers.append(client.get("/held", timeout=30).text)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        ended.callback(reader.join, 30)
+        assert entered.wait(10)
+    assert answers == ["let go"]

@@ -7,6 +7,7 @@ import gc
 import logging
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,8 @@ class App:
     def end_streams(self) -> None:
         """End what would not end by itself: the first thing to do when the service is to stop."""
         self._stream.close()
+        # On a thread of its own: it may wait for one that is amid a question to the store.
+        threading.Thread(target=self._services.stop, name="onpurpose-stop", daemon=True).start()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in _HOT:

@@ -129,6 +129,8 @@ def _nothing() -> None:
 class Services:
     """The parts of the service. `build` closes them with `close`, after the last answer.
 
+    `stop` is called when the service begins to stop: whoever waits for people is answered at once.
+
     `ready` tells what is not ready, one line each and fit for anybody's eyes; it is run in a worker thread.
     `routes` are the JSON resources, which `operations` describe.
     """
@@ -144,5 +146,6 @@ class Services:
     minter: Minter | None = None
     follow: Follow | None = None
     idempotency: Idempotency | None = None
+    stop: Callable[[], None] = _nothing
     close: Callable[[], None] = _nothing
     settings: Settings = Settings()
