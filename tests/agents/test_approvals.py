@@ -355,6 +355,31 @@ def test_what_is_granted_is_kept_over_a_restart_of_both_sides(log: Path) -> None
         assert codes(third.resume(ticket.id, CALL))[0] is Code.APPROVAL_USED
 
 
+def test_who_comes_back_after_a_restart_waits_on_by_the_approval_s_id(log: Path, people: People) -> None:
+    with open_gate(log) as first:
+        approval_id = opened(ask(first)).id
+    with open_gate(log) as second:
+        again = second.resume(approval_id, CALL)
+        assert codes(again)[0] is Code.APPROVAL_PENDING
+        ticket = opened(again)
+        assert ticket.id == approval_id
+        people.grant(approval_id)
+        assert ticket.wait(PATIENCE).granted
+        assert second.resume(approval_id, CALL).allowed
+
+
+def test_a_tool_uses_no_grant_of_people_whom_the_policy_asks_no_more(
+    gate: Gate, people: People, log: Path, till: Till
+) -> None:
+    ticket = opened(ask(gate))
+    people.grant(ticket.id)
+    with open_gate(log, ASKING.replace("amount_gt: 1000", "amount_gt: 1000\n    approvers: [user:nobody]")) as now:
+        with pytest.raises(ApprovalRequired) as caught:
+            tool_of(now, till).run(PAYLOAD)
+        assert opened(caught.value.result).id != ticket.id
+    assert till.paid == []
+
+
 def test_a_file_of_its_own_may_hold_the_approvals(tmp_path: Path, log: Path) -> None:
     place = tmp_path / "elsewhere"
     with open_gate(log, approvals=place) as gate:
