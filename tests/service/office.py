@@ -159,7 +159,8 @@ class Office:
         """So many mails to the user, once they are there."""
 
         def found() -> list[EmailMessage]:
-            return [one for one in self.mail.received if one["To"] and user in str(one["To"])]
+            both = zip(list(self.mail.received), list(self.mail.recipients), strict=False)
+            return [one for one, to in both if to == f"{user}@example.com"]
 
         wait_for(self.mail.arrived, lambda: len(found()) >= needed, f"{user} was not written {needed} times")
         return found()

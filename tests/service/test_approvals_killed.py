@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 
 import httpx2
+from sqlalchemy import update
 
+from onpurpose.adapters.sql.engine import open_store
+from onpurpose.adapters.sql.tables import deliveries
 from onpurpose.core.approval import State
 from onpurpose.core.decision import Code
 from tests.service.office import CHANNEL, Case, Office, done, wait_for
@@ -19,8 +21,8 @@ from tests.slack.fake import Trouble, buttons, seen
 
 def let_leases_run_out(office: Office) -> None:
     """What a process had taken when it died, others may take, as a minute later."""
-    with closing(sqlite3.connect(office.database)) as connection, connection:
-        connection.execute("UPDATE deliveries SET due_at = 0 WHERE progress = 'waiting'")
+    with closing(open_store(office.database)) as store, store.writing() as connection:
+        connection.execute(update(deliveries).where(deliveries.c.progress == "waiting").values(due_at=0))
 
 
 def grant(case: Case, approval_id: str) -> None:
