@@ -308,11 +308,19 @@ def test_no_text_of_a_request_reaches_a_terminal_as_anything_but_text(gate: Gate
 # -- watching
 
 
+WATCH = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
+from onpurpose.cli.main import main
+main()
+"""
+
+
 class Watching:
     """`approvals watch` as a process."""
 
     def __init__(self, folder: Path, *args: str) -> None:
-        command = [sys.executable, "-m", "onpurpose", "approvals", "watch", *args]
+        command = [sys.executable, "-c", WATCH, "approvals", "watch", *args]
         self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         assert self.process.stderr is not None
@@ -320,34 +328,41 @@ class Watching:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+    def __enter__(self) -> Watching:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
         self.process.communicate(timeout=60)
-        return self.process.returncode
 
 
 def test_watch_tells_of_those_that_wait_that_open_and_that_are_decided(gate: Gate, tmp_path: Path) -> None:
     old, waiting = asked(gate), asked(gate, {"amount": 6000, "to": "shop"})
     run("approvals", "grant", old)
-    watching = Watching(tmp_path)
-    assert watching.err.readline() == "waiting for approvals; Ctrl-C ends it\n"
-    assert watching.out.readline() == (f"{waiting}  pending    payments.transfer by pay: it waits for a decision\n")
-    run("approvals", "comment", waiting, "hm")
-    run("approvals", "deny", waiting, "--reason", "no")
-    assert (
-        watching.out.readline() == f"{waiting}  denied     payments.transfer by pay: it was denied by `{ME}` already\n"
-    )
-    new = asked(gate, {"amount": 7000, "to": "shop"}, agent=f"pay\n{HOSTILE}")
-    line = watching.out.readline()
-    assert line.startswith(f"{new}  pending ")
-    assert is_tame(line)
-    assert watching.stop() == 130
+    with Watching(tmp_path) as watching:
+        assert watching.err.readline() == "waiting for approvals; Ctrl-C ends it\n"
+        assert watching.out.readline() == (f"{waiting}  pending    payments.transfer by pay: it waits for a decision\n")
+        run("approvals", "comment", waiting, "hm")
+        run("approvals", "deny", waiting, "--reason", "no")
+        assert (
+            watching.out.readline()
+            == f"{waiting}  denied     payments.transfer by pay: it was denied by `{ME}` already\n"
+        )
+        new = asked(gate, {"amount": 7000, "to": "shop"}, agent=f"pay\n{HOSTILE}")
+        line = watching.out.readline()
+        assert line.startswith(f"{new}  pending ")
+        assert is_tame(line)
+        assert watching.stop() == 130
 
 
 def test_watch_speaks_json_a_line(gate: Gate, tmp_path: Path) -> None:
     approval_id = asked(gate)
-    watching = Watching(tmp_path, "--json")
-    told = json.loads(watching.out.readline())
-    assert (told["id"], told["state"]) == (approval_id, "pending")
-    assert watching.stop() == 130
+    with Watching(tmp_path, "--json") as watching:
+        told = json.loads(watching.out.readline())
+        assert (told["id"], told["state"]) == (approval_id, "pending")
+        assert watching.stop() == 130
 
 
 # -- suggesting
