@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -22,6 +22,9 @@ TYPES: Mapping[str, str] = {
 
 MOST_BYTES = 1 << 20
 """How large all files may be together, in bytes: they are kept in memory."""
+
+JOINED: Mapping[str, Sequence[str]] = {"dashboard.js": ("htmx.min.js", "hx-sse.min.js", "app.js")}
+"""Files that are served as one: htmx begins at the next turn after its own script, which must be after them all."""
 
 _HASH_LENGTH = 16
 
@@ -49,7 +52,14 @@ class Assets:
     def ours(cls) -> Assets:
         """Those of the package."""
         found = files("onpurpose.server.dashboard").joinpath("static").iterdir()
-        return cls({one.name: one.read_bytes() for one in found if _ending(one.name) in TYPES})
+        contents = {one.name: one.read_bytes() for one in found if _ending(one.name) in TYPES}
+        for name, parts in JOINED.items():
+            contents[name] = b";\n".join([contents.pop(part) for part in parts])
+        return cls(contents)
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the files."""
+        return iter(self._assets)
 
     def __getitem__(self, name: str) -> Asset:
         """The file of that name. Raises `KeyError`."""

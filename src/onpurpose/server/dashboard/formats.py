@@ -13,7 +13,6 @@ from onpurpose.core.statistics import Rate
 
 _SECOND = 1_000_000
 _MISSING = "\N{EN DASH}"
-_NO_BREAK = "\N{NO-BREAK SPACE}"
 _UNSAFE_IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -36,12 +35,12 @@ def number(value: float | None, unit: str = "", digits: int = 0) -> str:
     if not unit:
         return text
     plural = "s" if len(unit) > 2 and text != "1" else ""
-    return f"{text}{_NO_BREAK}{unit}{plural}"
+    return f"{text} {unit}{plural}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
     """A share (0..1) in percent."""
-    return _MISSING if share is None else f"{share * 100:.{digits}f}{_NO_BREAK}%"
+    return _MISSING if share is None else f"{share * 100:.{digits}f} %"
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,6 @@
 // What the dashboard does in the browser beside htmx: keys, the CSRF header, charts, countdowns, live feeds.
-"use strict";
 (() => {
+  "use strict";
   const $ = (selector, from = document) => from.querySelector(selector);
   const $$ = (selector, from = document) => [...from.querySelectorAll(selector)];
   const skew = Number(document.body.dataset.now) - Date.now();
@@ -121,6 +121,10 @@
   const charts = new Map();
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const tones = ["accent", "shadow", "warn", "ask", "deny"];
+  const mark = (at) => {
+    const iso = new Date(at * 1e3).toISOString();
+    return at % 86400 ? iso.slice(11, 16) : iso.slice(5, 10);
+  };
   const draw = (plot) => {
     charts.get(plot)?.destroy();
     const told = JSON.parse(document.getElementById(plot.dataset.chart).textContent);
@@ -133,7 +137,7 @@
     charts.set(plot, new uPlot({
       width: plot.clientWidth, height: plot.clientHeight - 32, tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
       series: [{ label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" }, ...series],
-      axes: [{ ...axis }, { ...axis, size: 60, values: (_, marks) => marks.map((mark) => mark.toLocaleString("en")) }],
+      axes: [{ ...axis, space: 60, values: (_, marks) => marks.map(mark) }, { ...axis, size: 60, values: (_, marks) => marks.map((one) => one.toLocaleString("en")) }],
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high ?? 0) > 0 ? high * 1.05 : 1] } },
       legend: { live: true }, cursor: { drag: { setScale: false } },
     }, [told.times, ...told.series.map((one) => one.values)], plot));
@@ -158,6 +162,9 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const plot of [...charts.keys()]) draw(plot); });
   document.addEventListener("htmx:after:swap", () => { chartAll(); count(); tell(); });
   chartAll();
+
+  // On a phone the navigation is wider than the window: where one is must be seen.
+  $(".main-nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center", behavior: "instant" });
 
   // What is wrong is read first.
   $("[data-focus]")?.focus();
