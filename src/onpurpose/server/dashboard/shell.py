@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from onpurpose.app.control import Control
 from onpurpose.app.links import Links
 from onpurpose.app.shadow import Rollups
 from onpurpose.app.workspace import Workspaces
+from onpurpose.core.delivery import Delivery
 from onpurpose.core.session import Principal
 from onpurpose.ports import Clock
 from onpurpose.server.api.audit import Log
@@ -72,7 +73,6 @@ class Shell:
             finalize=finalized,
             trim_blocks=True,
             lstrip_blocks=True,
-            extensions=["jinja2.ext.do"],
         )
         self._environment.filters.update(formats.FILTERS)
         self._environment.globals.update(static=assets.url, csrf=_csrf_field)
@@ -141,12 +141,18 @@ def _nothing_wrong() -> list[str]:
     return []
 
 
+def _nothing_lost(_workspace: str, _limit: int) -> Sequence[Delivery]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What pages are made of: the uses of the service. Those of the service block; call them in worker threads.
 
     `courier` tells how each channel of messages is, `ready` what is not ready, one line each. `public_url`
     is where people reach the service, empty where nobody said it; `links` are signed with it, or absent.
+    `lost` are a workspace's messages that were given up, newest first and at most so many; `stopping` says that
+    the service is about to stop, so that what streams ends.
     """
 
     shell: Shell
@@ -166,3 +172,5 @@ class Parts:
     links: Links | None = None
     ready: Callable[[], list[str]] = _nothing_wrong
     public_url: str = ""
+    lost: Callable[[str, int], Sequence[Delivery]] = _nothing_lost
+    stopping: Callable[[], bool] = lambda: False

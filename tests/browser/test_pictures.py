@@ -1,0 +1,60 @@
+"""Pictures of pages: the same page gives the same small file, which shows what the page shows."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from pathlib import Path
+
+from tests.browser.chromium import Browsing, Chromium
+from tests.browser.pictures import MOST_BYTES, Picture, picture
+from tests.browser.screenshots import Shot, chosen, take, write
+
+
+def test_a_picture_is_small_and_the_same_each_time(browsing: Browsing, gallery_url: str, tmp_path: Path) -> None:
+    shots = [Shot(name="one", path="/_gallery", device="phone", scheme="dark"), Shot(name="two", path="/_gallery")]
+    write(take(browsing, gallery_url, {}, shots), tmp_path)
+    first = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+    write(take(browsing, gallery_url, {}, shots[1:]), tmp_path)
+    assert sorted(first) == ["one.png", "two.png"]
+    assert all(1_000 < len(content) < MOST_BYTES for content in first.values())
+
+
+def test_a_picture_reads_back_as_the_page(browsing: Browsing) -> None:
+    window, bench = browsing.open(), browsing.open()
+    window.page.set_content('<body style="margin:0;background:#102030"><p style="width:40px;height:30px;margin:0;'
+                            'background:#fedcba">')  # fmt: skip
+    seen = picture(window.page, bench.page)
+    assert (seen.width, seen.height, sorted(seen.palette)) == (1280, 800, [[16, 32, 48], [254, 220, 186]])
+    shown = bench.page.evaluate(
+        """async (png) => {
+          const blob = await (await fetch("data:image/png;base64," + png)).blob();
+          const image = await createImageBitmap(blob), canvas = new OffscreenCanvas(1280, 800).getContext("2d");
+          canvas.drawImage(image, 0, 0);
+          const seen = canvas.getImageData(39, 29, 2, 2).data;
+          return [0, 4, 8, 12].map((at) => [...seen.slice(at, at + 4)]);
+        }""",
+        base64.b64encode(seen.png()).decode(),
+    )
+    assert shown == [[254, 220, 186, 255], *[[16, 32, 48, 255]] * 3]
+
+
+def test_names_choose_among_the_pictures() -> None:
+    shots = [Shot(name="a", path="/"), Shot(name="b", path="/b")]
+    assert chosen(shots, []) == shots
+    assert chosen(shots, ["b"]) == shots[1:]
+
+
+def test_a_file_is_the_same_for_the_same_picture() -> None:
+    one = Picture(width=2, height=1, palette=[[0, 0, 0], [255, 255, 255]], rows=b"\0\1")
+    assert one.png() == one.png()
+
+
+def test_other_tests_may_run_loops_of_their_own_beside_the_browser(chromium: Chromium) -> None:
+    async def answer() -> int:
+        return 42
+
+    assert asyncio.run(answer()) == 42
+    with chromium.browsing() as browsing:
+        assert browsing.open().page.evaluate("6 * 7") == 42
+    assert asyncio.run(answer()) == 42
