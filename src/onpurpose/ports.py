@@ -13,7 +13,7 @@ from onpurpose.core.delivery import Channel, Delivery, View
 from onpurpose.core.intent import Intent
 from onpurpose.core.record import Away, Receipt, Record, Stored
 from onpurpose.core.revision import Change, Contents, Kind, Revision
-from onpurpose.core.session import Credential, Session
+from onpurpose.core.session import Credential, Departure, Session
 from onpurpose.core.token import Claims, Revocation, SigningKey
 
 T_co = TypeVar("T_co", covariant=True)
@@ -410,6 +410,18 @@ class Passwords(Protocol):
 
     def is_stale(self, encoded: str) -> bool:
         """Whether a hash made now would be made in another way."""
+        ...
+
+
+class IdentityProvider(Protocol):
+    """Another service that says who people are (OpenID Connect). Raises `ProviderError`."""
+
+    def begin(self, back: str) -> Departure:
+        """Where to send the browser, which comes back to the URL `back`, and what must be remembered until then."""
+        ...
+
+    def finish(self, departure: Departure, back: str, code: str) -> Mapping[str, object]:
+        """What the provider says of who came back with this code, checked: signature, issuer, audience, nonce, time."""
         ...
 
 

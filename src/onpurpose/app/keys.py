@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from onpurpose.app.notes import Pen, told_key, told_user, told_workspace
 from onpurpose.app.outbox import Post
 from onpurpose.app.shelf import is_name
-from onpurpose.core.access import ApiKey, Scope, User, Workspace
+from onpurpose.core.access import ApiKey, Role, Scope, User, Workspace
 from onpurpose.core.revision import ConflictError, MissingError
 from onpurpose.ports import Access, Clock
 
@@ -130,6 +130,7 @@ class Keyring:
         *,
         by: str,
         slack: str | None = None,
+        roles: Iterable[Role] = (),
     ) -> User:
         """A new user; the id is made up where it is `None`. `ConflictError` where the id is taken."""
         self._workspace(workspace)
@@ -137,7 +138,7 @@ class Keyring:
         made = User(
             id=pen.new_id() if user_id is None else user_id,
             workspace=workspace, name=name, email=email, groups=tuple(groups), created_at=pen.at,
-            slack=slack,
+            slack=slack, roles=frozenset(roles),
         )  # fmt: skip
         if any(user.id == made.id for user in self._access.users(workspace)):
             raise ConflictError(f"there is a user `{made.id}` already")
@@ -153,10 +154,15 @@ class Keyring:
         *,
         by: str,
         slack: str | None = None,
+        roles: Iterable[Role] | None = None,
     ) -> User:
-        """Write what a user is; a disabled one is enabled again, and needs new personal keys."""
+        """Write what a user is; a disabled one is enabled again, and needs new personal keys.
+
+        Without `roles` they stay. Who loses one is signed out everywhere.
+        """
         user = self.user(workspace, user_id)
-        changed = replace(user, name=name, email=email, groups=tuple(groups), slack=slack, disabled_at=None)
+        held = user.roles if roles is None else frozenset(roles)
+        changed = replace(user, name=name, email=email, groups=tuple(groups), slack=slack, roles=held, disabled_at=None)
         return user if changed == user else self._save(self._pen(workspace, by), changed)
 
     def disable_user(self, workspace: str, user_id: str, *, by: str) -> User:

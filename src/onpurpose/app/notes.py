@@ -62,7 +62,7 @@ def told_user(user: User) -> dict[str, object]:
     told: dict[str, object] = {"id": user.id, "name": user.name, "email": user.email, "groups": user.groups}
     if user.slack is not None:
         told["slack"] = user.slack
-    return told | {"disabled": user.disabled_at is not None}
+    return told | {"roles": sorted(user.roles), "disabled": user.disabled_at is not None}
 
 
 def told_workspace(workspace: Workspace) -> dict[str, object]:

@@ -49,7 +49,7 @@ class SignedIn:
         self._clock = clock
         self._new_id = new_id
 
-    def open(self, user: User, *, by: str, address: str, before: str | None) -> str:
+    def open(self, user: User, *, method: str, address: str, before: str | None) -> str:
         """Sign the user in; the new session's token. The session of the token `before` ends: none is carried over.
 
         It returns once the log tells of it. Raises `MissingError` where the user may not sign in any more.
@@ -58,9 +58,10 @@ class SignedIn:
         token = secrets.token_urlsafe(32)
         session = Session(
             hash=_hash(token), workspace=user.workspace, user=user.id, created_at=pen.at, seen_at=pen.at,
-            expires_at=pen.at + ABSOLUTE_SECONDS * _SECOND, by=by,
+            expires_at=pen.at + ABSOLUTE_SECONDS * _SECOND
+, method=method,
         )  # fmt: skip
-        note = pen.note("session.opened", session=_name(session), method=by, address=address)
+        note = pen.note("session.opened", session=_name(session), method=method, address=address)
         self._sessions.open(session, instead_of=None if before is None else _hash(before), notes=[note])
         self._post.deliver()
         return token

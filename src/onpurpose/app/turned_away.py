@@ -1,4 +1,4 @@
-"""Attempts on approvals that were turned away: recorded straight in the log, but never so many that they flood it."""
+"""Attempts on approvals and to sign in that were turned away: recorded, but never so many as to flood the log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST = 500
 
 
 class TurnedAway:
-    """Records attempts as `approval.refused`. Thread-safe; never raises, and waits for nothing."""
+    """Records attempts, those on approvals as `approval.refused`. Thread-safe; never raises, and waits for nothing."""
 
     def __init__(self, ledger: Ledger | None, masking: Masking, *, clock: Clock, new_id: Callable[[int], str]) -> None:
         self._ledger = ledger
@@ -38,6 +38,10 @@ class TurnedAway:
 
     def __call__(self, why: str, *, workspace: str = "", approval_id: str = "", who: str = "", via: str = "") -> None:
         """One attempt: why it was turned away, on what, and what is known of who tried. The texts are bounded."""
+        self.record("approval.refused", why, workspace=workspace, by=who, via=via, approval=approval_id)
+
+    def record(self, kind: str, why: str, **told: str) -> None:
+        """One attempt, as a record of that kind: why it was turned away, and what is told of it, bounded."""
         try:
             at = self._clock.now()
             left_out = self._admit(at)
@@ -45,19 +49,16 @@ class TurnedAway:
                 return
             body = {
                 "v": VERSION,
-                "kind": "approval.refused",
+                "kind": kind,
                 "id": self._new_id(at),
                 "at": at,
-                "workspace": self._shown(workspace),
-                "by": self._shown(who),
-                "via": self._shown(via),
-                "approval": self._shown(approval_id),
+                **{name: self._shown(text) for name, text in told.items()},
                 "why": self._shown(why),
                 "not_recorded": left_out,
             }
-            self._ledger.append(Record("approval.refused", orjson.dumps(body)))
+            self._ledger.append(Record(kind, orjson.dumps(body)))
         except Exception:  # whoever is turned away stays so
-            log.exception("an attempt on an approval was turned away, and could not be recorded")
+            log.exception("an attempt was turned away, and could not be recorded")
 
     def _admit(self, at: int) -> int | None:
         """How many were left out since the last one that was recorded; `None` where this one is, too."""

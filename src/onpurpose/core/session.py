@@ -9,8 +9,19 @@ from typing import Final
 from msgspec import Struct
 
 from onpurpose.core.access import Role, Scope, User
+from onpurpose.core.errors import OnPurposeError
 
-__all__ = ["ABSOLUTE_SECONDS", "IDLE_SECONDS", "SCOPES", "Credential", "Principal", "Role", "Session"]
+__all__ = [
+    "ABSOLUTE_SECONDS",
+    "IDLE_SECONDS",
+    "SCOPES",
+    "Credential",
+    "Departure",
+    "Principal",
+    "ProviderError",
+    "Role",
+    "Session",
+]
 
 IDLE_SECONDS = 8 * 3600
 """After so long without a request, a session has ended."""
@@ -35,7 +46,7 @@ SCOPES: Final[Mapping[Role, frozenset[Scope]]] = MappingProxyType(
 class Session(Struct, frozen=True, kw_only=True):
     """Somebody is signed in. `hash` is the SHA-256 (32 bytes) of the cookie's text; times are microseconds UTC.
 
-    `expires_at` is when it ends whatever happens. `by` says how they signed in: `password` or `oidc`.
+    `expires_at` is when it ends whatever happens. `method` says how they signed in: `password` or `oidc`.
     """
 
     hash: bytes
@@ -44,7 +55,7 @@ class Session(Struct, frozen=True, kw_only=True):
     created_at: int
     seen_at: int
     expires_at: int
-    by: str = "password"
+    method: str = "password"
 
     def __repr__(self) -> str:
         return f"Session({self.user!r} of {self.workspace!r})"
@@ -55,7 +66,7 @@ class Session(Struct, frozen=True, kw_only=True):
 
 
 class Principal(Struct, frozen=True, kw_only=True):
-    """Who asks for a page: a person as they are now, by which session, and the token (`csrf`) that their forms carry."""
+    """Who asks for a page: a person as they are now, by which session, and the token (`csrf`) of their forms."""
 
     person: User
     session: Session
@@ -108,3 +119,19 @@ class Credential(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Credential({self.user!r} of {self.workspace!r}, version {self.version})"
+
+
+class ProviderError(OnPurposeError):
+    """The service that says who people are could not be asked, or what it said does not count."""
+
+
+class Departure(Struct, frozen=True, kw_only=True):
+    """A browser that was sent to sign in elsewhere: to `url`, with what must be the same when it comes back."""
+
+    url: str
+    state: str
+    nonce: str
+    verifier: str
+
+    def __repr__(self) -> str:
+        return "Departure()"

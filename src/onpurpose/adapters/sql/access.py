@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, Table, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, delete, func, insert, select, update
 
 from onpurpose.adapters.sql import tables
 from onpurpose.adapters.sql.changes import keep_notes, next_version, tell
 from onpurpose.adapters.sql.engine import Store
-from onpurpose.core.access import ApiKey, Scope, User, Workspace
+from onpurpose.core.access import ApiKey, Role, Scope, User, Workspace
 from onpurpose.core.revision import MissingError
 
 _WORKSPACES = tables.workspaces.c
@@ -53,7 +53,7 @@ class SqlAccess:
                 if isinstance(item, ApiKey):
                     _put(connection, tables.api_keys, _key_row(item), kept=_KEPT)
                 else:
-                    _put(connection, tables.users, _user_row(item), kept={})
+                    _put_user(connection, item)
             keep_notes(connection, notes)
 
     def used(self, times: Mapping[str, int]) -> None:
@@ -82,6 +82,20 @@ def _put_workspace(connection: Connection, item: Workspace) -> None:
         tell(connection)
     else:
         connection.execute(update(tables.workspaces).where(_WORKSPACES.id == item.id).values(row))
+
+
+def _put_user(connection: Connection, item: User) -> None:
+    same = (_USERS.workspace == item.workspace) & (_USERS.id == item.id)
+    held = connection.execute(select(tables.users).where(same)).one_or_none()
+    _put(connection, tables.users, _user_row(item), kept={})
+    if held is not None and item.has_lost(_user(held)):
+        sign_out(connection, item.workspace, item.id)
+
+
+def sign_out(connection: Connection, workspace: str, user: str) -> None:
+    """End every session of the user."""
+    theirs = (tables.sessions.c.workspace == workspace) & (tables.sessions.c.user == user)
+    connection.execute(delete(tables.sessions).where(theirs))
 
 
 def _put(connection: Connection, table: Table, row: dict[str, object], *, kept: Mapping[str, Any]) -> None:
@@ -137,6 +151,7 @@ def _user_row(user: User) -> dict[str, object]:
         "created_at": user.created_at,
         "disabled_at": user.disabled_at,
         "slack": user.slack,
+        "roles": orjson.dumps(sorted(user.roles)).decode(),
     }
 
 
@@ -150,4 +165,5 @@ def _user(row: Row[Any]) -> User:
         created_at=row.created_at,
         disabled_at=row.disabled_at,
         slack=row.slack,
+        roles=frozenset(map(Role, orjson.loads(row.roles))),
     )

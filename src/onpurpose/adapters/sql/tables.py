@@ -116,9 +116,45 @@ users = Table(
     Column("created_at", NUMBER, nullable=False),
     Column("disabled_at", NUMBER),
     Column("slack", Text),
+    Column("roles", Text, nullable=False, server_default="[]"),
     sqlite_strict=True,
 )
-"""`groups` is a list in JSON."""
+"""`groups` and `roles` are lists in JSON."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("workspace", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("created_at", NUMBER, nullable=False),
+    Column("seen_at", NUMBER, nullable=False),
+    Column("expires_at", NUMBER, nullable=False),
+    Column("method", Text, nullable=False),
+    ForeignKeyConstraint(["workspace", "user"], ["users.workspace", "users.id"], name="sessions_user"),
+    CheckConstraint("length(hash) = 32", name="sessions_hash_length"),
+    Index("sessions_of", "workspace", "user"),
+    sqlite_strict=True,
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("workspace", Text, primary_key=True),
+    Column("user", Text, primary_key=True),
+    Column("version", NUMBER, nullable=False),
+    Column("password", Text),
+    Column("totp", LargeBinary),
+    Column("totp_step", NUMBER, nullable=False),
+    Column("proposed", LargeBinary),
+    Column("recovery", Text, nullable=False),
+    Column("failures", NUMBER, nullable=False),
+    Column("locked_until", NUMBER, nullable=False),
+    Column("changed_at", NUMBER, nullable=False),
+    ForeignKeyConstraint(["workspace", "user"], ["users.workspace", "users.id"], name="credentials_user"),
+    sqlite_strict=True,
+)
+"""`password` is an encoded Argon2 hash, `totp` and `proposed` are sealed, `recovery` is a list of hex in JSON."""
 
 outbox = Table(
     "outbox",

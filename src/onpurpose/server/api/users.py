@@ -34,7 +34,14 @@ def create(keyring: Keyring, asked: Asked) -> Answer:
     """A new user."""
     body = asked.told(wire.NewUser)
     made = keyring.create_user(
-        asked.workspace, body.id, body.name, body.email, body.groups, by=asked.by, slack=body.slack
+        asked.workspace,
+        body.id,
+        body.name,
+        body.email,
+        body.groups,
+        by=asked.by,
+        slack=body.slack,
+        roles=body.roles or (),
     )
     return told(made)
 
@@ -49,7 +56,7 @@ def update(keyring: Keyring, asked: Asked) -> Answer:
     body = asked.told(wire.UserFields)
     user_id = asked.path["id"]
     changed = keyring.update_user(
-        asked.workspace, user_id, body.name, body.email, body.groups, by=asked.by, slack=body.slack
+        asked.workspace, user_id, body.name, body.email, body.groups, by=asked.by, slack=body.slack, roles=body.roles
     )
     return told(changed)
 
@@ -67,6 +74,7 @@ def told(user: User) -> wire.UserBody:
         email=user.email,
         groups=list(user.groups),
         slack=user.slack,
+        roles=sorted(user.roles),
         created_at=user.created_at,
         disabled_at=user.disabled_at,
     )

@@ -14,9 +14,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from onpurpose.app.first_person import FirstPerson
+from onpurpose.app.own_proofs import OwnProofs
 from onpurpose.app.sessions import SignedIn, form_token, is_form_token
+from onpurpose.app.sign_in import SignIn
+from onpurpose.app.single_sign_on import SingleSignOn
 from onpurpose.core.access import Scope
 from onpurpose.core.session import ABSOLUTE_SECONDS, Principal
+from onpurpose.ports import Clock
 from onpurpose.server.dashboard.forms import CSRF, FORM_BYTES, Form, is_from_our_page, read_form
 
 SIGN_IN = "/sign-in"
@@ -51,6 +56,9 @@ class Guarded(Protocol):
     def shell(self) -> Renders: ...
 
     @property
+    def clock(self) -> Clock: ...
+
+    @property
     def sessions(self) -> Sessions: ...
 
 
@@ -61,10 +69,27 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Sessions:
-    """Who comes in. `public_url` is where people reach the service, as links say it."""
+    """Who comes in, and how. `public_url` is where people reach the service, as links say it.
 
-    def __init__(self, signed_in: SignedIn, *, public_url: str = "") -> None:
+    `sign_in` judges passwords, `own` lets people set them; `first` makes the first person of a new service;
+    `elsewhere` signs in by another service, where there is one.
+    """
+
+    def __init__(  # noqa: PLR0913  these are its parts
+        self,
+        signed_in: SignedIn,
+        *,
+        sign_in: SignIn,
+        own: OwnProofs,
+        first: FirstPerson,
+        elsewhere: SingleSignOn | None = None,
+        public_url: str = "",
+    ) -> None:
         self.signed_in = signed_in
+        self.sign_in = sign_in
+        self.own = own
+        self.first = first
+        self.elsewhere = elsewhere
         self.public_url = public_url
 
     def token(self, request: Request) -> str | None:
@@ -188,7 +213,9 @@ def sign_in_page(  # noqa: PLR0913  what the page shows
     **context: Any,
 ) -> Response:
     """The sign-in page, its form made for this browser. `kept` are the fields of a form to `to`, to be sent then."""
-    response = parts.shell.render(request, template, None, to=to, kept=kept or [], **context)
+    context = {"fault": "", "good": "", "given": {"workspace": "", "user": ""}, "ticket": ""} | context
+    elsewhere = parts.sessions.elsewhere is not None
+    response = parts.shell.render(request, template, None, to=to, kept=kept or [], elsewhere=elsewhere, **context)
     response.status_code = status
     set_cookie(request, response, VISIT, _visit(request), None)
     return response

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from onpurpose.app.keys import PERSONAL
-from onpurpose.core.access import Scope
+from onpurpose.core.access import Role, Scope
 from onpurpose.server.api.schemas.bounds import Line, Name, Wire
 
 
@@ -59,7 +59,11 @@ class KeyList(Wire):
 
 
 class UserFields(Wire):
-    """What a user is, to be written. `slack` is the member id of their account there."""
+    """What a user is, to be written. `slack` is the member id of their account there.
+
+    `roles` say what they may do on the dashboard; where they are left out, they stay as they are. Who loses one
+    is signed out everywhere.
+    """
 
     name: Annotated[Line, Field(min_length=1)]
     email: Annotated[
@@ -67,6 +71,7 @@ class UserFields(Wire):
     ]
     groups: Annotated[list[Name], Field(max_length=100, default_factory=list)]
     slack: Annotated[str, StringConstraints(pattern=r"^[UW][A-Z0-9]{1,31}$")] | None = None
+    roles: set[Role] | None = None
 
 
 class NewUser(UserFields):
@@ -83,6 +88,7 @@ class UserBody(Wire):
     email: str
     groups: list[str]
     slack: str | None
+    roles: list[Role]
     created_at: int
     disabled_at: int | None
 
