@@ -74,7 +74,10 @@ class Crowd:
         until = time.monotonic() + READY_SECONDS
         try:
             while not _answers(probe):
-                if self._stopped.wait(_PROBE_SECONDS) or time.monotonic() > until:
+                if time.monotonic() > until:
+                    log.error("the service does not answer, so that no agent asks")
+                    return
+                if self._stopped.wait(_PROBE_SECONDS):
                     return
         finally:
             probe.close()

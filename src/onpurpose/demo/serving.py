@@ -54,17 +54,21 @@ def prepare(demo: Demo, progress: Callable[[int], object]) -> Keys:
 
 
 def serve(demo: Demo, keys: Keys, *, ready: Callable[[], object], seconds: float | None = None) -> None:
-    """Serve until SIGINT or SIGTERM, or for so many seconds; `ready` is called in a thread once it answers."""
+    """Serve until SIGINT or SIGTERM, or for so many seconds once it answers; `ready` is called in a thread then."""
+    end = threading.Timer(seconds or 0.0, os.kill, (os.getpid(), signal.SIGINT))
+    end.daemon = True
+
+    def begun() -> None:
+        ready()
+        if seconds is not None:
+            end.start()
+
     with ExitStack() as stack:
         service = Service(_options(demo))
         stack.callback(service.close)
-        crowd = Crowd(demo.url, keys, demo.repertoire, rate=demo.rate, seed=demo.story.seed, ready=ready)
+        crowd = Crowd(demo.url, keys, demo.repertoire, rate=demo.rate, seed=demo.story.seed, ready=begun)
         stack.callback(crowd.stop)
-        if seconds is not None:
-            end = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
-            end.daemon = True
-            stack.callback(end.cancel)
-            end.start()
+        stack.callback(end.cancel)
 
         def close() -> None:
             crowd.stop()

@@ -1,0 +1,106 @@
+"""`onpurpose demo` as a newcomer meets it: a process of its own, asked over HTTP."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import orjson
+
+START_SECONDS = 120
+KEY = re.compile(r"op_[a-z0-9]{8}_[A-Za-z0-9_-]{43}")
+
+
+class Shown:
+    """One `onpurpose demo`, once it printed `told`. `visitor` and `admin` are the keys that it printed."""
+
+    visitor = admin = url = ""
+
+    def __init__(self, *options: str, folder: Path, told: str = "Ctrl-C ends it") -> None:
+        self._awaited = told
+        command = [sys.executable, "-m", "onpurpose", "demo", "--port", "0", *options]
+        around = {**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(folder)}
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, env=around
+        )
+        self._told = threading.Event()
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self._told.wait(START_SECONDS) or told not in self.output:
+            self._process.kill()
+            self._end()
+            raise AssertionError(f"the demo did not begin:\n{self.output}")
+        if keys := KEY.findall(self.output):
+            self.visitor, self.admin = keys
+            self.url = re.search(r"http://127\.0\.0\.1:\d+", self.output)[0]  # type: ignore[index]  # it was told
+
+    @property
+    def output(self) -> str:
+        return "".join(self._lines)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.append(line)
+            if self._awaited in line:
+                self._told.set()
+        self._told.set()
+
+    def client(self, key: str) -> httpx2.Client:
+        headers = {"Authorization": f"Bearer {key}"}
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C; its exit code."""
+        self._process.send_signal(signal.SIGINT)
+        return self._end()
+
+    def terminate(self) -> int:
+        """Have it ended as a supervisor would; its exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._end()
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended by itself."""
+        return self._end()
+
+    def _end(self) -> int:
+        try:
+            return self._process.wait(60)
+        finally:
+            self._process.kill()
+            self._reader.join(30)
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+
+
+def every(client: httpx2.Client, path: str) -> Iterator[dict[str, Any]]:
+    """Every item of a list, newest first."""
+    cursor: dict[str, str] = {}
+    while True:
+        page = client.get(path, params={"limit": "100", **cursor}).raise_for_status().json()
+        yield from page["items"]
+        if page["next"] is None:
+            return
+        cursor = {"cursor": str(page["next"])}
+
+
+def coming(client: httpx2.Client, count: int) -> list[dict[str, Any]]:
+    """The next so many decisions, as the stream sends them; waits for them."""
+    found: list[dict[str, Any]] = []
+    with client.stream("GET", "/v1/decisions/stream") as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data:"):
+                found.append(orjson.loads(line.removeprefix("data:")))
+                if len(found) >= count:
+                    break
+    return found
