@@ -43,7 +43,7 @@ def verify(log: Log, asked: Asked) -> Answer:
     try:
         report = log.verify()
         if asked.workspace != OPERATOR:
-            return wire.AuditReport(ok=report.ok, whole=report.whole, records=_count(log, asked.workspace))
+            return wire.AuditReport(ok=report.ok, whole=report.whole, records=count(log, asked.workspace))
     finally:
         log.busy.release()
     return wire.AuditReport(
@@ -68,19 +68,19 @@ def export(log: Log, asked: Asked) -> Answer:
         raise forbidden(f"the whole log is for admins of the workspace `{OPERATOR}`; leave `whole` out for your own")
     archive = log.open_archive()
     lines = audit.export(archive, query.after)
-    return Lines(lines=lines if query.whole else _own(lines, asked.workspace), media=JSON_LINES, close=archive.close)
+    return Lines(lines=lines if query.whole else own(lines, asked.workspace), media=JSON_LINES, close=archive.close)
 
 
-def _count(log: Log, workspace: str) -> int | None:
+def count(log: Log, workspace: str) -> int | None:
     """How many records the workspace has; `None` where the log cannot be read, which the check has found."""
     try:
         with closing(log.open_archive()) as archive:
-            return sum(1 for _ in _own(audit.export(archive), workspace))
+            return sum(1 for _ in own(audit.export(archive), workspace))
     except LedgerError:
         return None
 
 
-def _own(lines: Iterator[bytes], workspace: str) -> Iterator[bytes]:
+def own(lines: Iterator[bytes], workspace: str) -> Iterator[bytes]:
     """The lines of one workspace's records: those whose body says so itself, not a text within it."""
     sign = b'"workspace":' + orjson.dumps(workspace)
     return (line for line in lines if sign in line and _workspace(line) == workspace)

@@ -14,6 +14,8 @@ from starlette.responses import HTMLResponse
 
 from onpurpose.app.approvals import Desk
 from onpurpose.app.backtest import Backtests
+from onpurpose.app.channels import Channels
+from onpurpose.app.checking import Verify
 from onpurpose.app.control import Control
 from onpurpose.app.links import Links
 from onpurpose.app.shadow import Rollups
@@ -151,6 +153,7 @@ class Parts:
 
     `courier` tells how each channel of messages is, `ready` what is not ready, one line each. `public_url`
     is where people reach the service, empty where nobody said it; `links` are signed with it, or absent.
+    `verify` checks the log as `log.verify` does, and tells how far it is.
     `lost` are a workspace's messages that were given up, newest first and at most so many; `stopping` says that
     the service is about to stop, so that what streams ends.
     """
@@ -170,6 +173,8 @@ class Parts:
     metrics: Metrics
     courier: Callable[[], Mapping[str, Mapping[str, object]]]
     links: Links | None = None
+    channels: Channels | None = None
+    verify: Verify | None = None
     ready: Callable[[], list[str]] = _nothing_wrong
     public_url: str = ""
     lost: Callable[[str, int], Sequence[Delivery]] = _nothing_lost
