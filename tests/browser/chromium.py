@@ -210,7 +210,7 @@ def _from_debian() -> Path | None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return None
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
+    for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"]):
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(["apt-get", "-qq", *command], check=False, env=environment, capture_output=True, timeout=600)
     return _installed()

@@ -115,7 +115,7 @@ def gallery() -> Starlette:
             Route("/_echo", echo, methods=["GET", "POST"]),
             Route("/_ticks", ticks),
             Route("/_tick", tick),
-            Route("/_broken", broken),
+            Route("/_broken", broken, methods=["GET", "POST"]),
             *one.assets.routes(),
         ],
         exception_handlers=error_pages(one, Ada(), ANSWERS),

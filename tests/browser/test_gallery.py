@@ -120,6 +120,29 @@ def test_what_htmx_sends_carries_the_token_of_the_page(browsing: Browsing, galle
     expect(page.locator("#echo")).to_have_text("POST with the-token-of-ada")
 
 
+def test_a_part_that_breaks_is_told_of_and_the_page_stays(browsing: Browsing, gallery_url: str) -> None:
+    window = look(browsing, gallery_url)
+    window.expected.append("500")
+    page = window.page
+    page.locator("#f-why").fill("what I wrote")
+    page.get_by_role("button", name="Break").click()
+    expect(page.locator("#fault")).to_contain_text("That is our fault.")
+    expect(page.locator("#fault")).not_to_contain_text("secret")
+    expect(page.locator("#echoed")).to_have_text("nothing")
+    expect(page.locator("#f-why")).to_have_value("what I wrote")
+    assert window.axe() == []
+    page.get_by_role("button", name="Echo").click()
+    expect(page.locator("#fault")).to_be_hidden()
+
+
+def test_a_service_that_is_away_is_told_of(browsing: Browsing, gallery_url: str) -> None:
+    window = look(browsing, gallery_url)
+    window.expected += ["ERR_INTERNET_DISCONNECTED", "Failed to fetch", "network error"]
+    window.page.context.set_offline(True)
+    window.page.get_by_role("button", name="Echo").click()
+    expect(window.page.locator("#fault")).to_contain_text("cannot be reached")
+
+
 def test_a_countdown_ends_and_disables_what_it_is_for(browsing: Browsing, gallery_url: str) -> None:
     page = browsing.open().page
     page.clock.install()

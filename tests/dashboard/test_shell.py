@@ -239,7 +239,9 @@ class Knows:
         return self.found
 
 
-def asked(error: Exception | None, *, accept: str = "text/html", path: str = "/x", who: Any = None) -> Any:
+def asked(
+    error: Exception | None, *, accept: str = "text/html", path: str = "/x", who: Any = None, **headers: str
+) -> Any:
     async def raises(_: Request) -> Response:
         assert error is not None
         raise error
@@ -250,7 +252,7 @@ def asked(error: Exception | None, *, accept: str = "text/html", path: str = "/x
         exception_handlers=error_pages(shell(), Knows(who), answers),  # type: ignore[arg-type]
     )
     with TestClient(app, raise_server_exceptions=False) as client:
-        return client.get(path, headers={"accept": accept})
+        return client.get(path, headers={"accept": accept, **headers})
 
 
 @pytest.mark.parametrize(
@@ -282,3 +284,12 @@ def test_whoever_is_signed_in_keeps_the_navigation_where_the_store_can_tell() ->
 
 def test_headers_of_a_refusal_are_kept() -> None:
     assert asked(ProblemError(429, "busy", "wait", headers={"Retry-After": "7"})).headers["retry-after"] == "7"
+
+
+def test_a_part_of_a_page_is_not_exchanged_for_a_fault() -> None:
+    response = asked(RuntimeError("secret"), **{"hx-request": "true"})
+    assert response.status_code == 500
+    assert response.headers["hx-reswap"] == "none"
+    assert (
+        response.text == "That is our fault. This page could not be made. What happened is in the log of the service."
+    )

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.session import Principal
-from onpurpose.server.dashboard.shell import Shell
+from onpurpose.server.dashboard.shell import HEADERS, Shell
 from onpurpose.server.problems import problem_of
-
-log = logging.getLogger("onpurpose")
 
 _SAID: Mapping[int, tuple[str, str]] = {
     400: ("That could not be read", "What was sent is not a form of ours. Go back and try again."),
@@ -69,9 +66,10 @@ async def _page(shell: Shell, sessions: Known, request: Request, error: Exceptio
     title, text = _SAID.get(problem.status, ("That did not work", problem.detail))
     headers = dict(problem.headers or {})
     headers.pop("Content-Type", None)
+    if "hx-request" in request.headers:  # the page stays as it is, with what is written in it
+        headers = {**HEADERS, **headers, "HX-Reswap": "none"}
+        return PlainTextResponse(f"{title}. {text}", problem.status, headers)
     principal = await _who(sessions, request)
-    if problem.status >= 500:
-        log.error("a page could not be made", exc_info=error)
     return shell.render(
         request, "error.html", principal, status=problem.status, headers=headers, title=title, text=text,
         way=("/", "To the overview"),

@@ -14,6 +14,17 @@
     if (request.method.toUpperCase() !== "GET") request.headers["X-CSRF-Token"] = $("meta[name=csrf-token]").content;
   });
 
+  // ---- What went wrong with a part of a page is said above it; what is written there stays.
+  const fault = (text) => { if ($("#fault").textContent !== text) $("#fault").textContent = text; };
+  document.addEventListener("htmx:response:error", (event) => {
+    const { ctx } = event.detail;
+    if (ctx.response.headers.get("Content-Type")?.startsWith("text/plain")) fault(ctx.text);
+  });
+  document.addEventListener("htmx:error", (event) => {
+    if (!event.detail.ctx.response) fault("The service cannot be reached now. What you wrote was not sent.");
+  });
+  document.addEventListener("htmx:after:request", (event) => { if (event.detail.ctx.response.status < 400) fault(""); });
+
   // ---- Dialogues: `command` is new in browsers; those without it are helped.
   if (!("command" in HTMLButtonElement.prototype)) {
     document.addEventListener("click", (event) => {
