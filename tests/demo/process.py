@@ -40,7 +40,7 @@ class Shown:
             self._end()
             raise AssertionError(f"the demo did not begin:\n{self.output}")
         if keys := KEY.findall(self.output):
-            self.visitor, self.admin = keys
+            self.admin, self.visitor = keys
             self.url = re.search(r"http://127\.0\.0\.1:\d+", self.output)[0]  # type: ignore[index]  # it was told
 
     @property

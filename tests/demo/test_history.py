@@ -13,7 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onpurpose.adapters.passwords import Argon2Passwords
+from onpurpose.adapters.sql.access import SqlAccess
+from onpurpose.adapters.sql.engine import open_store
 from onpurpose.adapters.sql.reader import SqliteArchive
+from onpurpose.adapters.sql.sign_ins import SqlCredentials
 from onpurpose.app.drafts import asks_to_be_live
 from onpurpose.core.access import Role
 from onpurpose.core.call import Call
@@ -25,6 +29,7 @@ from onpurpose.demo.cast import APPROVERS, MEMBERS
 from onpurpose.demo.classifier import Drawn
 from onpurpose.demo.history import Story, last_calls, write_history
 from onpurpose.demo.moved_clock import DAY, DAYS, MovedClock, moments
+from onpurpose.demo.parts import Parts
 from onpurpose.demo.repertoire import BANKING, CHAT, Repertoire, Weighed, recorded
 from onpurpose.place import Options
 
@@ -34,21 +39,60 @@ DOCUMENTS = ROOT / "src" / "onpurpose" / "demo" / "documents"
 RECORDED = ROOT.parent / "shared" / "cases" / "agentdojo"
 
 
-def told(folder: Path, seed: int) -> list[tuple[Any, ...]]:
-    """What the log of a small history says, but for when it was opened and for names that are drawn anew each time."""
-    folder.mkdir()
+def write(folder: Path, seed: int) -> workspace.Keys:
+    folder.mkdir(exist_ok=True)
     options = Options(database=str(folder / "demo.db"), environment={})
-    write_history(options, Story(decisions=200, seed=seed, now=NOW), Repertoire())
+    return write_history(options, Story(decisions=200, seed=seed, now=NOW), Repertoire())
+
+
+def told(folder: Path) -> list[tuple[Any, ...]]:
+    """What a history's log says, but for when it was opened and for names that are drawn anew each time."""
     with closing(SqliteArchive(folder / "demo.db")) as log:
         bodies = [json.loads(stored.body) for stored in log.records()]
     fields = ("kind", "at", "agent_id", "capability", "outcome", "payload", "by", "state", "text", "to", "via")
     return [tuple(json.dumps(body.get(field)) for field in fields) for body in bodies if body["kind"] != "log.opened"]
 
 
-def test_the_same_seed_tells_the_same_history_and_another_one_does_not(tmp_path: Path) -> None:
-    first = told(tmp_path / "first", 5)
-    assert told(tmp_path / "second", 5) == first
-    assert told(tmp_path / "third", 6) != first
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, workspace.Keys]:
+    """A small one of seed 5, and its keys."""
+    folder = tmp_path_factory.mktemp("history")
+    return folder, write(folder, 5)
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_the_same_seed_tells_the_same_history_and_another_one_does_not(
+    history: tuple[Path, workspace.Keys], seed: int, tmp_path: Path
+) -> None:
+    write(tmp_path, seed)
+    assert (told(tmp_path) == told(history[0])) is (seed == 5)
+
+
+def test_the_printed_password_is_everybodys(history: tuple[Path, workspace.Keys]) -> None:
+    folder, keys = history
+    with closing(open_store(str(folder / "demo.db"))) as store:
+        users = {user.id: user for user in SqlAccess(store).users(workspace.WORKSPACE)}
+        assert {member.id: member.roles for member in MEMBERS} == {name: user.roles for name, user in users.items()}
+        for name in users:
+            kept = SqlCredentials(store).get(workspace.WORKSPACE, name)
+            assert kept is not None
+            assert kept.password is not None
+            assert Argon2Passwords().matches(kept.password, keys.password)
+
+
+def test_another_demo_has_another_password(history: tuple[Path, workspace.Keys], tmp_path: Path) -> None:
+    assert open_workspace(tmp_path).password != history[1].password
+
+
+def test_a_database_that_has_keys_is_not_taken(history: tuple[Path, workspace.Keys]) -> None:
+    with pytest.raises(OnPurposeError, match="takes a new one"):
+        open_workspace(history[0])
+
+
+def open_workspace(folder: Path) -> workspace.Keys:
+    options = Options(database=str(folder / "demo.db"), environment={})
+    with Parts(options, MovedClock(NOW)) as parts:
+        return workspace.open_workspace(parts)
 
 
 @given(seed=st.integers(), count=st.integers(1, 300), now=st.integers(DAYS * DAY, 1 << 53))
@@ -143,7 +187,9 @@ def test_every_purpose_policy_begins_in_shadow(file: Path) -> None:
 
 
 def test_keys_are_in_no_trace() -> None:
-    keys = workspace.Keys(admin="op_secret", visitor="op_mine", agents="op_theirs", agents_key=None, approvers={})  # type: ignore[arg-type]  # not looked at
+    keys = workspace.Keys(
+        password="op_en", admin="op_secret", visitor="op_mine", agents="op_theirs", agents_key=None, approvers={}
+    )  # type: ignore[arg-type]  # not looked at
     assert "op_" not in repr(keys)
 
 

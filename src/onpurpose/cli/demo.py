@@ -131,17 +131,19 @@ def _repertoire(cases: Path | None) -> Repertoire:
 
 
 def _welcome(shown: Demo, keys: Keys, *, kept: bool) -> None:
-    """Say where to look, and what opens it: the only time that the keys are shown."""
+    """Say where to look, and what opens it: the only time that this is shown."""
     from onpurpose.demo.cast import MEMBERS, VISITOR  # noqa: PLC0415  as above
 
     others = ", ".join(f"{one.id} ({', '.join(sorted(one.roles))})" for one in MEMBERS if one.id != VISITOR)
     say(f"""
 The demo is at  {shown.url}
 
-  what waits for a decision   {shown.url}/approvals, signed in with your own key:
-                              {keys.visitor}
-  everything by HTTP          {shown.url}/docs, with the admin key:
-                              {keys.admin}
+  sign in as       {VISITOR}
+  the password is  {keys.password}
 
-You are the user `{VISITOR}`. There are also {others}.
+With the same password: {others}.
+By HTTP ({shown.url}/docs):
+  the admin key    {keys.admin}
+  your own key     {keys.visitor}
+
 About {shown.rate:g} calls a second are asked. {"" if kept else "All of it is removed in the end. "}Ctrl-C ends it.""")

@@ -9,11 +9,14 @@ from typing import Self
 from onpurpose.adapters.clock import Ids
 from onpurpose.adapters.elements import quick_elements
 from onpurpose.adapters.files import FileSource
+from onpurpose.adapters.one_time_codes import TotpCodes
+from onpurpose.adapters.passwords import Argon2Passwords
 from onpurpose.adapters.sql.access import SqlAccess
 from onpurpose.adapters.sql.approvals import SqlApprovals
 from onpurpose.adapters.sql.documents import SqlDocuments
-from onpurpose.adapters.sql.engine import open_store
+from onpurpose.adapters.sql.engine import Store, open_store
 from onpurpose.adapters.sql.rollups import SqlRollups
+from onpurpose.adapters.sql.sign_ins import SqlCredentials
 from onpurpose.adapters.sql.signing_keys import SqlSigningKeys
 from onpurpose.adapters.tokens import JwtFormat
 from onpurpose.adapters.vault import AesVault, find_secret
@@ -21,8 +24,10 @@ from onpurpose.app.approvals import Desk
 from onpurpose.app.consent import Consent
 from onpurpose.app.control import control
 from onpurpose.app.gate import Gate
+from onpurpose.app.own_proofs import OwnProofs
 from onpurpose.app.policies import Policies
 from onpurpose.app.projection import Projector
+from onpurpose.app.proofs import Means, Proofs
 from onpurpose.app.tokens import Tokens
 from onpurpose.app.workspace import Workspaces
 from onpurpose.core.purpose import Settings
@@ -35,6 +40,7 @@ class Parts:
 
     def __init__(self, options: Options, clock: MovedClock) -> None:
         self.clock = clock
+        self._ids = Ids()
         self._closing = ExitStack()
         try:
             self._open(options)
@@ -43,7 +49,7 @@ class Parts:
             raise
 
     def _open(self, options: Options) -> None:
-        ids, clock = Ids(), self.clock
+        ids, clock = self._ids, self.clock
         secret = find_secret(options.environment, options.secret_file or Place.directory(options) / "onpurpose.secret")
         place = Place(options, secret)
         store = open_store(options.database)
@@ -56,18 +62,15 @@ class Parts:
         self._closing.callback(follow.close)
         documents = SqlDocuments(store)
         self._closing.callback(documents.close)
-        self.access = SqlAccess(store)
+        access = SqlAccess(store)
         self.workspaces = Workspaces(documents, readers=quick_elements)
         self.control = control(
-            documents, documents, self.access, SqlRollups(feed.engine), ledger,
+            documents, documents, access, SqlRollups(feed.engine), ledger,
             clock=clock, new_id=ids.new, delivered=self.workspaces.refresh,
         )  # fmt: skip
-        self.tokens = Tokens(
-            options.issuer, SqlSigningKeys(store), AesVault(secret), JwtFormat(), clock=clock, new_id=ids.new
-        )
-        self.new_id = ids.new
+        self._seal(options, store, secret)
         self.desk = Desk(
-            SqlApprovals(store), self.control.post, people=self.access.users, settings=self._settings, clock=clock,
+            SqlApprovals(store), self.control.post, people=access.users, settings=self._settings, clock=clock,
             new_id=ids.new, masking=options.masking, ledger=ledger,
         )  # fmt: skip
         self._closing.callback(self.desk.close)
@@ -76,6 +79,18 @@ class Parts:
             classifier=options.classifier, asking=Consent(self.desk, settings=self._settings),
         )  # fmt: skip
         self._projector = Projector(follow, feed)
+
+    def _seal(self, options: Options, store: Store, secret: str) -> None:
+        """What tokens are signed and passwords are set with."""
+        vault = AesVault(secret)
+        self.tokens = Tokens(
+            options.issuer, SqlSigningKeys(store), vault, JwtFormat(), clock=self.clock, new_id=self._ids.new
+        )
+        means = Means(
+            credentials=SqlCredentials(store), passwords=Argon2Passwords(), codes=TotpCodes(), vault=vault,
+            clock=self.clock, new_id=self._ids.new,
+        )  # fmt: skip
+        self.proofs = OwnProofs(means, Proofs(means), self.control.post, secret=secret, people=SqlAccess(store).users)
 
     def _settings(self, workspace: str) -> Settings:
         return self.workspaces[workspace].settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -10,9 +11,8 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from onpurpose.app.keys import OPERATOR, PERSONAL
-from onpurpose.app.notes import Pen, told_user
 from onpurpose.app.promotion import Candidate
-from onpurpose.core.access import ApiKey, Scope, User
+from onpurpose.core.access import ApiKey, Scope
 from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.revision import Kind
 from onpurpose.core.token import RevocationKind
@@ -31,8 +31,12 @@ _PURPOSE_POLICIES: Final = ("support_lookup_business_hours", "household_payments
 
 
 class Keys(Struct, kw_only=True):
-    """The keys of the demo as texts, the approvers' by user; `agents_key` is what the log names the agents' by."""
+    """What opens the demo. Keys are texts, the approvers' by user; `agents_key` is what the log names the agents' by.
 
+    `password` is everybody's.
+    """
+
+    password: str
     admin: str
     visitor: str
     agents: str
@@ -56,21 +60,20 @@ def open_workspace(parts: Parts) -> Keys:
     if admin is None:
         raise OnPurposeError("the database has keys already: the demo takes a new one")
     parts.tokens.start()
-    for member in MEMBERS:
-        pen = Pen(parts.clock, parts.new_id, WORKSPACE, "ada")
-        user = User(
-            id=member.id, workspace=WORKSPACE, name=member.name, email=member.email, groups=member.groups,
-            created_at=pen.at, roles=member.roles,
-        )  # fmt: skip
-        parts.access.put(user, notes=[pen.note("user.saved", user=told_user(user))])
+    password = secrets.token_urlsafe(12)
+    for one in MEMBERS:
+        user = parts.control.keyring.create_user(
+            WORKSPACE, one.id, one.name, one.email, one.groups, by="ada", roles=one.roles
+        )
+        parts.proofs.set_password(user, password, by=one.id)
     create = parts.control.keyring.create_key
     agents = create(WORKSPACE, "agents", [Scope.EVALUATE], by="ada")
     personal = {
-        one: create(WORKSPACE, f"{one}'s own", PERSONAL, by="ada", user=one).secret for one in (VISITOR, *APPROVERS)
+        name: create(WORKSPACE, f"{name}'s own", PERSONAL, by="ada", user=name).secret for name in (VISITOR, *APPROVERS)
     }
     return Keys(
-        admin=admin.secret, visitor=personal.pop(VISITOR), agents=agents.secret, agents_key=agents.key,
-        approvers=personal,
+        password=password, admin=admin.secret, visitor=personal.pop(VISITOR), agents=agents.secret,
+        agents_key=agents.key, approvers=personal,
     )  # fmt: skip
 
 
