@@ -65,6 +65,36 @@ def test_changes_of_many_threads_are_each_told_once() -> None:
     assert sorted(note["document"]["name"] for note in world.notes()) == sorted(f"p{n}" for n in range(16))
 
 
+def test_of_many_that_wait_for_their_turn_one_carries_the_notes_of_all() -> None:
+    world = World()
+    asked, go = threading.Event(), threading.Event()
+    carried: list[int] = []
+
+    def slow(record: Record) -> Future[Receipt]:
+        asked.set()
+        go.wait(30)
+        return written(record)
+
+    post = Post(world.documents, Scripted(slow))
+
+    def change() -> None:
+        world.documents.count_up("default", [b'{"kind":"a"}'])
+        carried.append(post.drain())
+
+    threads = [threading.Thread(target=change) for _ in range(9)]
+    threads[0].start()
+    assert asked.wait(30)
+    for thread in threads[1:]:
+        thread.start()
+    while post._asked < len(threads):
+        """Until all of them wait."""
+    go.set()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(carried) == [0] * 7 + [1, 8]
+    assert world.documents.unsent(9) == []
+
+
 def test_after_a_death_between_the_log_and_the_store_a_note_comes_again_under_its_id() -> None:
     world = World()
     world.documents.count_up("default", [b'{"kind":"a","id":"1"}'])

@@ -128,7 +128,8 @@ class Changes:
     def deliver(self) -> None:
         """Bring what is kept to the log; what cannot be brought stays kept, for `catch_up`. Never raises."""
         self._untold = True
-        self._untold = not _safely(self._post.deliver)
+        # No more than that: what this process holds in memory does not change by what becomes of approvals.
+        self._untold = not _safely(self._post.drain)
 
     def catch_up(self) -> None:
         """Bring to the log what could not be brought there before, by this process or one that died."""

@@ -31,8 +31,9 @@ def drain(outbox: Outbox, ledger: Ledger, *, patience: float = PATIENCE_SECONDS)
     `UntoldError` where one did not become durable; those that did are forgotten by the outbox, the
     others are written the next time.
     """
-    count = 0
-    while notes := outbox.unsent(_BATCH):
+    count, full = 0, True
+    while full and (notes := outbox.unsent(_BATCH)):
+        full = len(notes) == _BATCH
         receipts = [(number, ledger.append(Record(_kind(body), body))) for number, body in notes]
         durable, failure = _wait(receipts, patience)
         if durable:
@@ -82,13 +83,27 @@ class Post:
         self._delivered = delivered
         self._patience = patience
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
+        self._asked = 0
+        self._done = 0
 
     def drain(self) -> int:
-        """Write what is unsent, as at the start of a process, where another may have died before it could; how many."""
+        """Write what is unsent, as at the start of a process, where another may have died before it could; how many.
+
+        Of several that wait for their turn one carries the notes of all.
+        """
+        with self._counting:
+            self._asked += 1
+            asked = self._asked
         if not self._lock.acquire(timeout=self._patience):
             raise UntoldError("a change was made, but is not told of in the log yet: others wait for the log")
         try:
-            return drain(self._outbox, self._ledger, patience=self._patience)
+            if self._done >= asked:  # by a round that began after the notes were kept
+                return 0
+            covers = self._asked  # whoever has asked by now has kept its notes
+            count = drain(self._outbox, self._ledger, patience=self._patience)
+            self._done = covers
+            return count
         finally:
             self._lock.release()
 

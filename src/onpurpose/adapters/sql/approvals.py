@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
-from sqlalchemy import ColumnElement, Connection, Select, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Integer, Select, bindparam, insert, literal_column, select, update
 
 from onpurpose.adapters.sql import deliveries as messages
 from onpurpose.adapters.sql import tables
@@ -31,14 +32,20 @@ class SqlApprovals:
 
         `ConflictError` where its id, or that of a delivery, is taken.
         """
-        try:
-            return self._open(approval, deliveries, notes)
-        except ConflictError:  # two asked at the same moment, and the other was sooner
-            return self._open(approval, deliveries, notes)
+        decided = approval.state is not State.PENDING  # which the index of those that are pending does not refuse
+        pending = self._pending(approval) if decided else None
+        if pending is None:
+            try:
+                self._keep(approval, deliveries, notes)
+            except ConflictError:
+                pending = self._pending(approval)
+                if pending is None:  # it was decided just now, or an id is taken
+                    self._keep(approval, deliveries, notes)
+        return pending
 
     def get(self, workspace: str, approval_id: str) -> Approval | None:
         """One approval of the workspace, as it was last kept."""
-        found = self._read(select(_TABLE).where(_same(workspace, approval_id)))
+        found = self._read(_ONE, {"of": workspace, "named": approval_id})
         return found[0] if found else None
 
     def change(self, approval: Approval, *, deliveries: Sequence[Delivery], notes: Sequence[bytes]) -> None:
@@ -53,8 +60,10 @@ class SqlApprovals:
 
     def find(self, wanted: Wanted) -> list[Approval]:
         """The approvals that are wanted, newest first (those that are due: by `wake_at`, soonest first)."""
-        order = [_COLUMNS.id.desc()] if wanted.due_at is None else [_COLUMNS.wake_at, _COLUMNS.id]
-        return self._read(select(_TABLE).where(*_asked(wanted)).order_by(*order).limit(max(0, wanted.limit)))
+        given = {name: value for name in _WANTED if (value := getattr(wanted, name)) is not None}
+        if wanted.states is not None:
+            given["states"] = sorted(state.value for state in wanted.states)
+        return self._read(_wanted(tuple(given)), {**given, "most": max(0, wanted.limit)})
 
     def versions(self, approval_ids: Sequence[str]) -> Mapping[str, int]:
         """The versions of these approvals. Unknown ids are left out."""
@@ -66,46 +75,53 @@ class SqlApprovals:
                 found.update((row.id, row.version) for row in rows)
         return found
 
-    def _open(self, approval: Approval, deliveries: Sequence[Delivery], notes: Sequence[bytes]) -> Approval | None:
+    def _keep(self, approval: Approval, deliveries: Sequence[Delivery], notes: Sequence[bytes]) -> None:
         with self._store.writing() as connection:
-            pending = _pending(connection, approval)
-            if pending is None:
-                connection.execute(insert(_TABLE).values(approval_row(approval)))
-                messages.keep(connection, deliveries)
-                keep_notes(connection, notes)
-        return pending
+            connection.execute(insert(_TABLE).values(approval_row(approval)))
+            messages.keep(connection, deliveries)
+            keep_notes(connection, notes)
 
-    def _read(self, query: Select[tuple[object, ...]]) -> list[Approval]:
+    def _pending(self, like: Approval) -> Approval | None:
+        """The approval of the same call in the same workspace that waits for a decision."""
+        found = self._read(_PENDING, {"of": like.workspace, "digest": like.digest})
+        return found[0] if found else None
+
+    def _read(self, query: Select[tuple[object, ...]], values: Mapping[str, object]) -> list[Approval]:
         with self._store.reading() as connection:
-            rows = connection.execute(query).mappings().all()
+            rows = connection.execute(query, values).mappings().all()
         return [read_approval(row) for row in rows]
 
 
-def _pending(connection: Connection, like: Approval) -> Approval | None:
-    """The approval of the same call in the same workspace that waits for a decision."""
-    # The state is written out, so that the index of those that are pending is used.
-    is_pending = _COLUMNS.state == literal_column(f"'{State.PENDING.value}'")
-    query = select(_TABLE).where(is_pending, _COLUMNS.workspace == like.workspace, _COLUMNS.digest == like.digest)
-    row = connection.execute(query).mappings().one_or_none()
-    return None if row is None else read_approval(row)
+_WANTED = ("workspace", "digest", "agent_id", "capability", "states", "due_at", "before")
+"""What an approval may be looked for by, as `Wanted` calls it."""
 
 
-def _asked(wanted: Wanted) -> list[ColumnElement[bool]]:
-    equal = {
-        _COLUMNS.workspace: wanted.workspace,
-        _COLUMNS.digest: wanted.digest,
-        _COLUMNS.agent_id: wanted.agent_id,
-        _COLUMNS.capability: wanted.capability,
-    }
-    asked = [column == value for column, value in equal.items() if value is not None]
-    if wanted.states is not None:
-        asked.append(_COLUMNS.state.in_(sorted(state.value for state in wanted.states)))
-    if wanted.due_at is not None:
-        asked.append(_COLUMNS.wake_at <= wanted.due_at)
-    if wanted.before is not None:
-        asked.append(_COLUMNS.id < wanted.before)
-    return asked
+@lru_cache
+def _wanted(given: tuple[str, ...]) -> Select[tuple[object, ...]]:
+    """The statement that looks for approvals by these. Made once: that takes as long as running it."""
+    asked = [_asked(name) for name in given]
+    order = [_COLUMNS.wake_at, _COLUMNS.id] if "due_at" in given else [_COLUMNS.id.desc()]
+    return select(_TABLE).where(*asked).order_by(*order).limit(bindparam("most", type_=Integer))
+
+
+def _asked(name: str) -> ColumnElement[bool]:
+    if name == "states":
+        return _COLUMNS.state.in_(bindparam(name, expanding=True))
+    if name == "due_at":
+        return _COLUMNS.wake_at <= bindparam(name)
+    if name == "before":
+        return _COLUMNS.id < bindparam(name)
+    return _COLUMNS[name] == bindparam(name)
 
 
 def _same(workspace: str, approval_id: str) -> ColumnElement[bool]:
     return (_COLUMNS.workspace == workspace) & (_COLUMNS.id == approval_id)
+
+
+_ONE = select(_TABLE).where(_COLUMNS.workspace == bindparam("of"), _COLUMNS.id == bindparam("named"))
+_PENDING = select(_TABLE).where(
+    # The state is written out, so that the index of those that are pending is used.
+    _COLUMNS.state == literal_column(f"'{State.PENDING.value}'"),
+    _COLUMNS.workspace == bindparam("of"),
+    _COLUMNS.digest == bindparam("digest"),
+)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Integer, Row, and_, bindparam, delete, insert, or_, select, tuple_, update
 
 from onpurpose.adapters.sql import tables
 from onpurpose.adapters.sql.changes import Changes, keep_notes, next_version
@@ -93,21 +93,22 @@ class SqlDocuments:
     def unsent(self, limit: int) -> list[tuple[int, bytes]]:
         """Numbers and bodies, oldest first."""
         with self._store.reading() as connection:
-            rows = connection.execute(select(tables.outbox).order_by(_OUTBOX.n).limit(limit)).all()
+            rows = connection.execute(_UNSENT, {"most": limit}).all()
         return [(row.n, bytes(row.body)) for row in rows]
 
     def sent(self, numbers: Sequence[int]) -> None:
         """They are durable in the log: forget them."""
         if numbers:
-            forget = delete(tables.outbox).where(_OUTBOX.n == bindparam("number"))
             with self._store.writing() as connection:
-                connection.execute(forget, [{"number": number} for number in sorted(numbers)])
+                connection.execute(_FORGET, [{"number": number} for number in sorted(numbers)])
 
     def close(self) -> None:
         """Let go of the connection that waits; the store stays open. May be called twice."""
         self._changes.close()
 
 
+_UNSENT = select(tables.outbox).order_by(_OUTBOX.n).limit(bindparam("most", type_=Integer))
+_FORGET = delete(tables.outbox).where(_OUTBOX.n == bindparam("number"))
 _STANDING_OF_ALL = (
     select(tables.standings)
     .where(_STANDINGS.workspace == bindparam("workspace"))

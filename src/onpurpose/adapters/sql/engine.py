@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class Store:
         self.is_postgres = engine.dialect.name == "postgresql"
         reading = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._reader = engine.execution_options(**(reading if self.is_postgres else {"begin": "BEGIN"}))
+        self._turn: threading.Semaphore | None = None if self.is_postgres else threading.Semaphore()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -66,8 +68,21 @@ class Store:
 
         Raises `StoreError`, and `ConflictError` where a constraint of a table forbids what was written.
         """
-        with told(self.name), self.engine.begin() as connection:
+        with told(self.name), self._turn_to_write(), self.engine.begin() as connection:
             yield connection
+
+    @contextlib.contextmanager
+    def _turn_to_write(self) -> Iterator[None]:
+        """In SQLite one writes at a time: threads of ours wait for each other, who would else sleep and look again."""
+        if self._turn is None:
+            yield
+            return
+        if not self._turn.acquire(timeout=STATEMENT_SECONDS):
+            raise StoreError(f"the store `{self.name}` cannot be used: others write to it all the time")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
