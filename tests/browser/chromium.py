@@ -24,6 +24,9 @@ LEFT_OUT = "no Chromium here: install one (Debian's package is `chromium`)"
 
 AXE = Path(__file__).parent / "vendored" / "axe.min.js"
 
+MOST_BYTES = 300_000
+"""How large a page may be with all that it loads, in bytes."""
+
 DEVICES: dict[str, dict[str, Any]] = {
     "desktop": {"viewport": {"width": 1280, "height": 800}},
     "phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
@@ -83,6 +86,22 @@ class Window:
             f"{rule['id']}: {node['html'][:200]} ({node['failureSummary']})"
             for rule in found["violations"]
             for node in rule["nodes"]
+        ]
+
+    def first_paint(self) -> float:
+        """After how many milliseconds something was seen, since the page was asked for."""
+        found: float = self.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        return found
+
+    def faults(self) -> list[str]:
+        """What no page may have: what axe finds, a jump, too many bytes, more than the window is wide."""
+        shift, shifted = self.shift()
+        wide, width = self.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+        return [
+            *self.axe(),
+            *([f"the layout jumped by {shift}: {shifted}"] if shift else []),
+            *([f"the page has {self.weight()} bytes"] if self.weight() > MOST_BYTES else []),
+            *([f"the page is {wide} pixels wide in a window of {width}"] if wide > width else []),
         ]
 
     def check(self) -> None:
