@@ -34,6 +34,10 @@ class FirstPerson:
         users = self._keyring.users(OPERATOR)
         return not any(user.disabled_at is None and Role.ADMIN in user.roles for user in users)
 
+    def is_new(self) -> bool:
+        """Whether nobody at all could sign in to the operator's workspace yet."""
+        return not any(user.roles for user in self._keyring.users(OPERATOR))
+
     def admits(self, key_text: str) -> bool:
         """Whether the text is an admin key of the operator's workspace."""
         key = self._find_key(key_text.strip())

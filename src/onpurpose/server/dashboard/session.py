@@ -37,6 +37,7 @@ CSRF_HEADER = "x-csrf-token"
 
 _PRINCIPAL: Final = "onpurpose.principal"
 _FORM: Final = "onpurpose.form"
+_SCOPE: Final = "onpurpose_scope"
 _VISITOR: Final = "onpurpose.visitor"
 _MOST_PATH = 2000
 
@@ -150,9 +151,16 @@ def page(parts: Guarded, scope: Scope, *, form_bytes: int = FORM_BYTES) -> Calla
                 response = await run_in_threadpool(cast(Plain, handler), request, principal)
             return response
 
+        answer.__dict__[_SCOPE] = scope
         return answer
 
     return guard
+
+
+def scope_of(endpoint: object) -> Scope | None:
+    """Which scope a page needs that `page` guards; `None` of any other."""
+    found: Scope | None = getattr(endpoint, _SCOPE, None)
+    return found
 
 
 async def _look(parts: Guarded, scope: Scope, request: Request) -> tuple[Response | None, Principal | None]:

@@ -73,7 +73,7 @@ class SignInPages:
         to = local_path(request.query_params.get("next", "/"))
         if await self._sessions.principal(request) is not None:
             return RedirectResponse(to, 303, _NO_STORE)
-        if await run_in_threadpool(self._sessions.first.is_wanted):
+        if self._sessions.elsewhere is None and await run_in_threadpool(self._sessions.first.is_new):
             return RedirectResponse("/set-up", 303, _NO_STORE)
         return self._page(request, to)
 

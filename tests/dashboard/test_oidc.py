@@ -1,0 +1,276 @@
+"""Signing in by another service: only what it really said counts, to the browser that was sent, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from joserfc.jwk import ECKey
+
+from onpurpose.adapters.oidc import OidcProvider
+from onpurpose.app.single_sign_on import Mapped
+from onpurpose.core.access import Role
+from onpurpose.core.session import Departure, ProviderError
+from tests.app.world import Hand
+from tests.dashboard.entrance import SECOND, Browser, Entrance, path_of
+from tests.dashboard.provider import CLIENT, CLIENT_SECRET, Provider, own_secret, provided
+
+ROLES = {"risk": frozenset({Role.APPROVER}), "platform": frozenset({Role.AUTHOR, Role.VIEWER})}
+
+
+@pytest.fixture
+def clock() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def provider(clock: Hand) -> Iterator[Provider]:
+    with provided(clock) as made:
+        yield made
+
+
+def entrance_of(provider: Provider, clock: Hand, mapped: Mapped | None = None) -> Entrance:
+    adapter = OidcProvider(provider.issuer, CLIENT, CLIENT_SECRET, now=lambda: clock.at / SECOND)
+    made = Entrance(adapter, mapped)
+    made.clock.at = clock.at
+    made.person("root", Role.ADMIN)
+    made.person("ann", Role.VIEWER, password=None)
+    return made
+
+
+@pytest.fixture
+def entrance(provider: Provider, clock: Hand) -> Entrance:
+    return entrance_of(provider, clock)
+
+
+def come_back(browser: Browser, provider: Provider, to: str = "/read", **changed: str) -> Any:
+    sent = browser.get(f"/sign-in/oidc?next={to}")
+    assert sent.status_code == 303
+    code, state = provider.authorize(sent.headers["location"])
+    return browser.http.get("/sign-in/oidc/back", params={"code": code, "state": state} | changed)
+
+
+def test_whom_the_provider_vouches_for_is_in(entrance: Entrance, provider: Provider) -> None:
+    browser = entrance.browser()
+    assert path_of(come_back(browser, provider)) == "/read"
+    assert browser.get("/read").text == "read by ann"
+    assert entrance.notes("session.opened")[-1]["method"] == "oidc"
+    assert "Sign in with your organisation" in entrance.browser().get("/sign-in").text
+
+
+def test_the_browser_is_sent_back_to_where_people_reach_us(entrance: Entrance, provider: Provider) -> None:
+    response = entrance.browser("https://evil.example").get("/sign-in/oidc?next=//evil.example")
+    asked = parse_qs(urlsplit(response.headers["location"]).query)
+    assert asked["redirect_uri"] == ["https://gate.example/sign-in/oidc/back"]
+    assert response.headers["location"].startswith(provider.issuer)
+
+
+@pytest.mark.parametrize("to", ["//evil.example", "https://evil.example"])
+def test_nobody_is_sent_on_to_another_host(entrance: Entrance, provider: Provider, to: str) -> None:
+    assert path_of(come_back(entrance.browser(), provider, to)) == "/"
+
+
+def test_who_comes_back_must_be_who_was_sent(entrance: Entrance, provider: Provider) -> None:
+    mine, theirs = entrance.browser(), entrance.browser()
+    sent = mine.get("/sign-in/oidc")
+    code, state = provider.authorize(sent.headers["location"])
+    assert theirs.http.get("/sign-in/oidc/back", params={"code": code, "state": state}).status_code == 401
+    theirs.get("/sign-in/oidc")
+    response = theirs.http.get("/sign-in/oidc/back", params={"code": code, "state": state})
+    assert (response.status_code, theirs.is_in()) == (401, False)
+    assert "/token_endpoint" not in provider.asked
+    assert mine.http.get("/sign-in/oidc/back", params={"code": code, "state": state}).status_code == 303
+    again = mine.http.get("/sign-in/oidc/back", params={"code": code, "state": state})
+    assert again.status_code == 401
+    assert all(note["via"] == "oidc" for note in entrance.notes("session.refused"))
+
+
+@pytest.mark.parametrize("changed", [{"state": ""}, {"state": "\u00e9"}, {"code": ""}, {"code": "x" * 10_000}])
+def test_what_was_changed_on_the_way_does_not_count(entrance: Entrance, provider: Provider, changed: dict) -> None:
+    browser = entrance.browser()
+    assert come_back(browser, provider, **changed).status_code == 401
+    assert not browser.is_in()
+
+
+def test_it_takes_ten_minutes_at_most(entrance: Entrance, provider: Provider, clock: Hand) -> None:
+    browser = entrance.browser()
+    sent = browser.get("/sign-in/oidc")
+    code, state = provider.authorize(sent.headers["location"])
+    entrance.clock.at += 600 * SECOND
+    assert browser.http.get("/sign-in/oidc/back", params={"code": code, "state": state}).status_code == 401
+
+
+def claim(**changed: Any) -> Any:
+    def twist(_: Any, claims: dict[str, Any], __: Any) -> None:
+        claims.update(changed)
+        for name in [name for name, value in claims.items() if value is None]:
+            del claims[name]
+
+    return twist
+
+
+def stranger(_: Any, __: Any, key: Any) -> Any:
+    return ECKey.generate_key("P-256", {"kid": key.kid})
+
+
+def by_our_secret(header: dict[str, Any], _: Any, __: Any) -> Any:
+    header.update(alg="HS256", kid=None)
+    del header["kid"]
+    return own_secret()
+
+
+FORGED = {
+    "a foreign key": stranger,
+    "our own secret": by_our_secret,
+    "no signature": lambda *_: "none",
+    "another issuer": claim(iss="https://evil.example"),
+    "no issuer": claim(iss=None),
+    "another audience": claim(aud="another"),
+    "no audience": claim(aud=None),
+    "several audiences, none of them the one it was for": claim(aud=["another", CLIENT], azp="another"),
+    "another nonce": claim(nonce="another"),
+    "no nonce": claim(nonce=None),
+    "over": claim(exp=1),
+    "without an end": claim(exp=None),
+    "from the future": claim(iat=4_000_000_000),
+    "without a subject": claim(sub=None),
+    "an address not verified": claim(email_verified=False),
+    "an address as text verified": claim(email_verified="true"),
+    "an address of unknown worth": claim(email_verified=None),
+    "no address": claim(email=None),
+    "no text": claim(email=["ann@corp.example"]),
+    "an address of nobody": claim(email="eve@corp.example"),
+    "an empty address": claim(email=""),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_what_the_provider_did_not_say_of_somebody_here_counts_for_nothing(
+    entrance: Entrance, provider: Provider, forged: str
+) -> None:
+    browser = entrance.browser()
+    provider.twist = FORGED[forged]
+    response = come_back(browser, provider)
+    assert (response.status_code, browser.is_in()) == (401, False)
+    assert "You are not signed in" in response.text
+    assert len(entrance.notes("session.refused")) == 1
+
+
+def test_a_new_key_of_the_provider_is_taken_up_when_it_is_used(
+    entrance: Entrance, provider: Provider, clock: Hand
+) -> None:
+    assert come_back(entrance.browser(), provider).status_code == 303
+    provider.keys = [ECKey.generate_key("P-256", {"kid": "two", "alg": "ES256", "use": "sig"})]
+    assert come_back(entrance.browser(), provider).status_code == 401, "asked a moment ago"
+    clock.at += 61 * SECOND
+    assert come_back(entrance.browser(), provider).status_code == 303
+    assert provider.asked.count("/jwks_uri") == 2
+
+
+def test_what_the_provider_publishes_is_read_once(entrance: Entrance, provider: Provider) -> None:
+    for _ in range(3):
+        come_back(entrance.browser(), provider)
+    assert provider.asked.count("/.well-known/openid-configuration") == 1
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"issuer": "https://evil.example"}, {"token_endpoint": "http://evil.example/t"}, {"jwks_uri": "file:///etc/passwd"},
+     {"authorization_endpoint": "javascript:alert(1)"}, {"jwks_uri": None}],
+)  # fmt: skip
+def test_a_provider_that_contradicts_itself_is_not_used(
+    entrance: Entrance, provider: Provider, document: dict[str, Any]
+) -> None:
+    provider.document = document
+    response = entrance.browser().get("/sign-in/oidc")
+    assert response.status_code == 502
+    assert "use a password" in response.text
+
+
+@pytest.mark.parametrize("issuer", ["http://idp.example", "ftp://idp.example", "idp.example", "", "https://"])
+def test_a_provider_is_reached_by_https(issuer: str) -> None:
+    with pytest.raises(ProviderError, match="https"):
+        OidcProvider(issuer, CLIENT, CLIENT_SECRET)
+
+
+def test_a_provider_that_is_away_is_an_error(clock: Hand) -> None:
+    with provided(clock) as gone:
+        pass
+    adapter = OidcProvider(gone.issuer, CLIENT, CLIENT_SECRET)
+    with pytest.raises(ProviderError, match="cannot be asked"):
+        adapter.begin("https://gate.example/back")
+    assert CLIENT_SECRET not in repr(adapter)
+    assert repr(Departure(url="u", state="s", nonce="n", verifier="v")) == "Departure()"
+
+
+# -- groups and roles
+
+
+def test_groups_become_groups_and_roles(provider: Provider, clock: Hand) -> None:
+    entrance = entrance_of(provider, clock, Mapped(roles=ROLES, groups_claim="teams"))
+    provider.claims = {"teams": ["risk", "platform", "risk", "", 7, "x" * 300, "unknown"], "groups": ["admin"]}
+    browser = entrance.browser()
+    assert come_back(browser, provider).status_code == 303
+    ann = entrance.keyring.user("default", "ann")
+    assert ann.groups == ("risk", "platform", "unknown")
+    assert ann.roles == {Role.APPROVER, Role.AUTHOR, Role.VIEWER}
+    provider.claims = {"teams": ["platform"]}
+    assert come_back(entrance.browser(), provider).status_code == 303
+    assert entrance.keyring.user("default", "ann").roles == {Role.AUTHOR, Role.VIEWER}
+    assert not browser.is_in(), "a role was lost"
+    for nothing in ([], None, "platform"):
+        provider.claims = {"teams": nothing}
+        assert come_back(entrance.browser(), provider).status_code == 401
+        assert entrance.keyring.user("default", "ann").roles == frozenset()
+
+
+def test_without_a_mapping_roles_stay_as_they_are(entrance: Entrance, provider: Provider) -> None:
+    provider.claims = {"groups": ["risk"]}
+    assert come_back(entrance.browser(), provider).status_code == 303
+    ann = entrance.keyring.user("default", "ann")
+    assert (ann.groups, ann.roles) == (("risk",), {Role.VIEWER})
+    provider.claims = {}
+    come_back(entrance.browser(), provider)
+    assert entrance.keyring.user("default", "ann").groups == ("risk",)
+
+
+@pytest.mark.parametrize(
+    ("creates", "groups", "made"), [(True, ["risk"], True), (True, [], False), (False, ["risk"], False)]
+)
+def test_somebody_new_is_made_where_that_is_wanted(
+    provider: Provider, clock: Hand, creates: bool, groups: list[str], made: bool
+) -> None:
+    entrance = entrance_of(provider, clock, Mapped(roles=ROLES, creates=creates))
+    provider.claims = {"email": "new@corp.example", "groups": groups, "name": "New\u0000"}
+    browser = entrance.browser()
+    assert come_back(browser, provider).status_code == (303 if made else 401)
+    found = [user for user in entrance.keyring.users("default") if user.email == "new@corp.example"]
+    assert [(user.name, user.roles) for user in found] == [("new@corp.example", {Role.APPROVER})] * made
+    assert browser.is_in() is made
+
+
+@pytest.mark.parametrize("state", ["disabled", "twice"])
+def test_who_is_disabled_or_not_one_stays_out(provider: Provider, clock: Hand, state: str) -> None:
+    entrance = entrance_of(provider, clock, Mapped(roles=ROLES, creates=True))
+    provider.claims = {"groups": ["risk"]}
+    if state == "disabled":
+        entrance.keyring.disable_user("default", "ann", by="root")
+    else:
+        entrance.person("anna", Role.VIEWER, email="ANN@corp.example")
+    assert come_back(entrance.browser(), provider).status_code == 401
+    assert len(entrance.keyring.users("default")) == (2 if state == "disabled" else 3)
+
+
+def test_only_the_workspace_of_the_provider_is_entered(provider: Provider, clock: Hand) -> None:
+    entrance = entrance_of(provider, clock, Mapped(workspace="other"))
+    assert come_back(entrance.browser(), provider).status_code == 401
+
+
+def test_without_a_provider_there_is_no_way_to_it() -> None:
+    entrance = Entrance()
+    entrance.person("root", Role.ADMIN)
+    browser = entrance.browser()
+    assert browser.get("/sign-in/oidc").status_code == 404
+    assert "organisation" not in browser.get("/sign-in").text
