@@ -69,7 +69,7 @@ class Desks:
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 10_000)))
 
     def workspace(self) -> Place:
-        """A workspace with ada and bob, who approve; vic, who looks; ann, its admin; pia, who promotes; wim, who writes."""
+        """A workspace with ada and bob, who approve; vic looks; ann is its admin; pia promotes; wim writes."""
         name = f"acme{next(self.numbers)}"
         self.house.access.put(Workspace(id=name, name=name.title(), created_at=0), notes=[])
         return Place(self, name).filled()
@@ -162,8 +162,13 @@ Pages = Sequence[Callable[[Parts], Sequence[Any]]]
 
 
 @contextmanager
-def opened(folder: Path, pages: Pages = (), channels: Callable[[House], Channels] | None = None) -> Iterator[Desks]:
-    """The service. `pages` are the `routes` of further modules."""
+def opened(
+    folder: Path,
+    pages: Pages = (),
+    channels: Callable[[House], Channels] | None = None,
+    while_verifying: Callable[[Callable[[int], None]], None] = lambda _: None,
+) -> Iterator[Desks]:
+    """The service. `pages` are the `routes` of further modules; `while_verifying` is called as a check begins."""
     with opened_house(folder) as house, closing(SqliteFollow(folder / "onpurpose.db")) as follow:
         path, ids, clock, post = folder / "onpurpose.db", Ids(), house.clock, house.control.post
         kept = MemorySessions(house.access)
@@ -181,6 +186,7 @@ def opened(folder: Path, pages: Pages = (), channels: Callable[[House], Channels
         )  # fmt: skip
 
         def verify(progress: Callable[[int], None]) -> Report:
+            while_verifying(progress)
             return audit.verify(
                 house.log.open_archive, public_key=read_public_key(f"{path}.pub"), verify_signature=verify_signature,
                 progress=progress,

@@ -1,4 +1,4 @@
-"""The ways by which people are told of approvals, for who looks after them: what is set up, does it work, what is lost."""
+"""The ways by which people are told of approvals, for who looks after them: set up, working, what is lost."""
 
 from __future__ import annotations
 

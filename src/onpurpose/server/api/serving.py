@@ -211,10 +211,10 @@ def _respond(operation: Operation, answer: Answer) -> Response:
         return Response(answer.model_dump_json(), operation.status, media_type=JSON)
     if isinstance(answer, Text):
         return Response(answer.text, operation.status, answer.headers, answer.media)
-    return _Streamed(answer, operation.status)
+    return Streamed(answer, operation.status)
 
 
-class _Streamed(StreamingResponse):
+class Streamed(StreamingResponse):
     """Lines in blocks, each made in a worker thread."""
 
     def __init__(self, answer: Lines, status: int) -> None:
