@@ -127,6 +127,14 @@ def test_a_user_is_made_changed_disabled_and_enabled(tenant: Tenant) -> None:
     assert good(tenant.ask("admin", "PUT", "/v1/users/ann", json=USER)).json()["disabled_at"] is None
 
 
+def test_roles_are_written_and_stay_where_they_are_left_out(tenant: Tenant) -> None:
+    made = tenant.post("/v1/users", "admin", **USER, id="ann", roles=["viewer", "author", "viewer"])
+    assert made["roles"] == ["author", "viewer"]
+    assert tenant.ask("admin", "PUT", "/v1/users/ann", json=USER).json()["roles"] == ["author", "viewer"]
+    assert tenant.ask("admin", "PUT", "/v1/users/ann", json=USER | {"roles": []}).json()["roles"] == []
+    assert tenant.post("/v1/users", "admin", **USER, id="bob")["roles"] == []
+
+
 def test_users_come_in_pages_by_id(tenant: Tenant) -> None:
     assert tenant.get("/v1/users") == {"items": [], "next": None}
     for name in "cab":
