@@ -27,11 +27,11 @@ def test_the_gallery_has_no_fault(browsing: Browsing, gallery_url: str, device: 
 
 
 def test_faults_would_be_found(browsing: Browsing, gallery_url: str) -> None:
-    window = look(browsing, gallery_url, device="phone")
-    window.page.evaluate("scrollTo(0, 0)")  # further down, the browser would hold on to what is seen
-    window.page.evaluate("""() => {
+    page = (window := look(browsing, gallery_url)).page
+    page.evaluate("scrollTo(0, 0)")  # further down, the browser would hold on to what is seen
+    page.evaluate("""() => {
       const wide = document.createElement("div");
-      wide.style.cssText = "width: 900px; height: 100px";
+      wide.style.cssText = "width: 3000px; height: 100px";
       wide.append(document.createElement("img"));
       document.querySelector("main").prepend(wide);
     }""")
