@@ -31,6 +31,7 @@ from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.purpose import Settings
 from onpurpose.ports import Clock, Ledger, Messenger
 from onpurpose.server.api.approvals import approval_routes
+from onpurpose.server.api.webhooks import webhook_routes
 from onpurpose.server.identity import Authority
 from onpurpose.server.pages.routes import page_routes
 
@@ -119,6 +120,7 @@ class Asking:
             *page_routes(
                 self.desk, self.links, authority, people=access.users, clock=clock, public_url=means.public_url
             ),
+            *webhook_routes(lambda workspace: webhook_secret(secret, workspace)),
         ]
         self._slack(means)
 

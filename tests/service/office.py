@@ -16,7 +16,7 @@ import httpx2
 import orjson
 
 from onpurpose import AsyncClient, Client
-from onpurpose.adapters.webhook.signing import verify_webhook, webhook_secret
+from onpurpose.adapters.webhook.signing import verify_webhook
 from onpurpose.core.call import Identity
 from tests.mail.server import MailHost, mail_host
 from tests.service.process import SET_ASIDE, Process, free_port
@@ -180,7 +180,7 @@ class Office:
 
     def webhooks(self, approval_id: str) -> list[Json]:
         """All that the receiver was told about the approval, verified."""
-        secret = webhook_secret(SECRET, "default")
+        secret = done(self.admin.get("/v1/webhooks/secret")).json()["secret"]
         told = [verify_webhook(headers, body, secret) for _, headers, body in list(self.hooks.got)]
         return [one for one in told if one["data"]["id"] == approval_id]  # type: ignore[index]
 

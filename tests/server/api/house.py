@@ -45,6 +45,7 @@ from onpurpose.server.api.audit import Log
 from onpurpose.server.api.decisions import Past
 from onpurpose.server.api.routes import routes
 from onpurpose.server.api.table import TABLE
+from onpurpose.server.api.webhooks import webhook_routes
 from onpurpose.server.identity import Authority
 from onpurpose.server.pages.guesses import Guesses
 from onpurpose.server.pages.routes import page_routes
@@ -272,6 +273,7 @@ def opened(folder: Path) -> Iterator[House]:
         made = [
             *routes(uses, past=past, tokens_of=tokens, log=log, clock=clock),
             *approval_routes(desk, tell),
+            *webhook_routes(lambda workspace: f"whsec_of {workspace}"),
             *page_routes(
                 desk,
                 links,

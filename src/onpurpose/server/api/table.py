@@ -293,6 +293,13 @@ _APPROVALS = (
     ),
 )  # fmt: skip
 
+_WEBHOOKS = (
+    Operation(
+        name="get_webhook_secret", method="GET", path="/v1/webhooks/secret", tag="webhooks", scope=Scope.ADMIN,
+        summary="By what the receivers of the workspace's webhooks know them", response=wire.WebhookSecret,
+    ),
+)  # fmt: skip
+
 
 def _complete(operation: Operation) -> Operation:
     """With the errors that follow from the rest: who asks, what goes in, and a store that does not answer."""
@@ -309,6 +316,9 @@ def _complete(operation: Operation) -> Operation:
 APPROVALS: tuple[Operation, ...] = tuple(map(_complete, _APPROVALS))
 """The operations on approvals, which have routes of their own: one of them waits."""
 
+WEBHOOKS: tuple[Operation, ...] = tuple(map(_complete, _WEBHOOKS))
+"""The operations on webhooks, which are served where webhooks are sent."""
+
 RESOURCES: tuple[Operation, ...] = tuple(
     map(
         _complete,
@@ -321,5 +331,5 @@ RESOURCES: tuple[Operation, ...] = tuple(
 )
 """The operations that are done by the store, the log and the tokens."""
 
-TABLE: tuple[Operation, ...] = (*RESOURCES, *APPROVALS)
+TABLE: tuple[Operation, ...] = (*RESOURCES, *APPROVALS, *WEBHOOKS)
 """Every JSON resource but `evaluate`, the stream of decisions and the probes, which answer without it."""

@@ -35,6 +35,7 @@ from onpurpose.server.api.schemas.approvals import (
     SeatBody,
     SimilarBody,
     WaitQuery,
+    WebhookSecret,
 )
 from onpurpose.server.api.schemas.backtest import (
     BacktestBody,
@@ -185,6 +186,7 @@ __all__ = [
     "UserFields",
     "UserPage",
     "WaitQuery",
+    "WebhookSecret",
     "Wire",
     "WorkspaceBody",
     "WorkspaceList",

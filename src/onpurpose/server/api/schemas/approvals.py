@@ -142,3 +142,9 @@ class ApprovalBody(ApprovalMeta):
 
 class ApprovalAnswer(RootModel[ApprovalBody | ApprovalTicket]):
     """An approval: in full for a key with `read` or `approve`, in short for the key that asked for it."""
+
+
+class WebhookSecret(Wire):
+    """What the webhooks of the workspace are signed with: `whsec_...`. Whoever has it can write what looks like one."""
+
+    secret: str
