@@ -62,7 +62,11 @@ class Entrance:
     """A service in which one can do nothing but come in, write a note (`/notes`), and read (`/read`)."""
 
     def __init__(
-        self, provider: IdentityProvider | None = None, mapped: Mapped | None = None, passwords: Any = None
+        self,
+        provider: IdentityProvider | None = None,
+        mapped: Mapped | None = None,
+        passwords: Any = None,
+        refusal_seconds: float = 0,
     ) -> None:
         self.world = World()
         self.clock = self.world.clock
@@ -95,7 +99,13 @@ class Entrance:
                 provider, mapped or Mapped(), self.keyring, away=away, vault=self.vault, clock=self.clock
             )
         sessions = Sessions(
-            self.signed_in, sign_in=self.sign_in, own=self.own, first=self.first, elsewhere=elsewhere, public_url=ORIGIN
+            self.signed_in,
+            sign_in=self.sign_in,
+            own=self.own,
+            first=self.first,
+            elsewhere=elsewhere,
+            public_url=ORIGIN,
+            refusal_seconds=refusal_seconds,
         )
         shell = Shell(Assets.ours(), csrf=csrf_token, clock=self.clock)
         self.parts = Parts(shell, sessions, self.clock)
@@ -134,6 +144,8 @@ class Entrance:
 
         return [
             Route("/notes", page(self.parts, Scope.POLICY_WRITE)(write), methods=["POST"]),
+            Route("/notes/{name}", page(self.parts, Scope.POLICY_WRITE)(write), methods=["POST"]),
+            Route("/read/{name}", page(self.parts, Scope.READ)(read), methods=["GET"]),
             Route("/read", page(self.parts, Scope.READ)(read), methods=["GET"]),
         ]
 

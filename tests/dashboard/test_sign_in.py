@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from http.cookies import SimpleCookie
 
 import pyotp
@@ -170,6 +171,15 @@ def test_as_much_is_worked_for_those_who_are_not_there() -> None:
         before = counting.worked
         assert entrance.sign_in.by_password("default", name, "wrong", "192.0.2.1") == Refused()
         assert counting.worked == before + 1
+
+
+def test_a_refusal_takes_its_time_whoever_is_meant() -> None:
+    entrance = Entrance(refusal_seconds=0.05)
+    entrance.person("ann")
+    for name in ("ann", "nobody"):
+        began = time.monotonic()
+        assert entrance.browser().sign_in(name, "wrong").status_code == 401
+        assert time.monotonic() - began >= 0.05
 
 
 def test_after_some_failures_it_takes_longer_and_longer_whoever_is_meant(entrance: Entrance) -> None:
@@ -442,6 +452,16 @@ def test_a_form_of_an_older_session_is_sent_again_when_its_writer_says_so(browse
     assert (response.status_code, browser.entrance.done) == (403, [])
     browser.post("/notes", browser.fields)
     assert browser.entrance.done == [("ann", [("text", "kept")])]
+
+
+@pytest.mark.parametrize("name", ["100%25", "a%20b", "%C3%A9", "%22%3E%3Cscript%3E"])
+def test_the_way_back_is_the_way_that_was_asked(browser: Browser, name: str) -> None:
+    browser.get(path_of(browser.get(f"/read/{name}")))
+    response = browser.post("/sign-in", browser.fields | {"user": "ann", "password": PASSWORD})
+    assert path_of(response) == f"/read/{name}"
+    browser.http.cookies.clear()
+    response = browser.post(f"/notes/{name}", {"text": "x"})
+    assert browser.fields["_to"] == f"/notes/{name}"
 
 
 def test_no_form_of_another_page_is_kept(entrance: Entrance) -> None:

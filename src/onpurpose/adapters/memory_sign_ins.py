@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from onpurpose.adapters.memory_store import MemoryAccess
 from onpurpose.core.access import User
 from onpurpose.core.revision import ConflictError, MissingError
 from onpurpose.core.session import Credential, Session
+
+if TYPE_CHECKING:
+    from onpurpose.adapters.memory_store import MemoryAccess
 
 
 class MemorySessions:

@@ -35,6 +35,9 @@ VISIT = "onpurpose-visit"
 
 CSRF_HEADER = "x-csrf-token"
 
+REFUSAL_SECONDS = 0.4
+"""So long it takes at least until somebody is told that they were wrong: nobody measures what was found of them."""
+
 _PRINCIPAL: Final = "onpurpose.principal"
 _FORM: Final = "onpurpose.form"
 _SCOPE: Final = "onpurpose_scope"
@@ -73,7 +76,7 @@ class Sessions:
     """Who comes in, and how. `public_url` is where people reach the service, as links say it.
 
     `sign_in` judges passwords, `own` lets people set them; `first` makes the first person of a new service;
-    `elsewhere` signs in by another service, where there is one.
+    `elsewhere` signs in by another service, where there is one. `refusal_seconds` is how long a refusal takes.
     """
 
     def __init__(  # noqa: PLR0913  these are its parts
@@ -85,6 +88,7 @@ class Sessions:
         first: FirstPerson,
         elsewhere: SingleSignOn | None = None,
         public_url: str = "",
+        refusal_seconds: float = REFUSAL_SECONDS,
     ) -> None:
         self.signed_in = signed_in
         self.sign_in = sign_in
@@ -92,6 +96,7 @@ class Sessions:
         self.first = first
         self.elsewhere = elsewhere
         self.public_url = public_url
+        self.refusal_seconds = refusal_seconds
 
     def token(self, request: Request) -> str | None:
         """The text of the request's session cookie."""
@@ -198,7 +203,7 @@ def _within(parts: Guarded, scope: Scope, request: Request, principal: Principal
 def again(parts: Guarded, request: Request, form: Form, principal: Principal | None) -> Response:
     """A page that keeps what was written in a form that could not be taken: to sign in, or to send it again."""
     kept = [(name, value) for name, value in form if not name.startswith("_")]
-    to = local_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+    to = local_path(asked_path(request))
     if principal is None:
         response = sign_in_page(parts, request, to=to, kept=kept, status=401)
     else:
@@ -260,11 +265,15 @@ def local_path(text: str) -> str:
     return "/" if parts.scheme or parts.netloc or parts.path.startswith((SIGN_IN, "/sign-out")) else text
 
 
+def asked_path(request: Request) -> str:
+    """Path and query of the request, as they were sent."""
+    raw: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    query: bytes = request.scope["query_string"]
+    return (raw.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
+
+
 def _to_sign_in(request: Request) -> Response:
-    wanted = quote(request.url.path, safe="/%:@!$&'()*+,;=-._~") + (
-        f"?{request.url.query}" if request.url.query else ""
-    )
-    where = f"{SIGN_IN}?{urlencode({'next': local_path(wanted)})}"
+    where = f"{SIGN_IN}?{urlencode({'next': local_path(asked_path(request))})}"
     if "hx-request" in request.headers or "text/event-stream" in request.headers.get("accept", ""):
         return Response(status_code=401, headers={"HX-Redirect": SIGN_IN, "Cache-Control": "no-store"})
     return RedirectResponse(where, 303, {"Cache-Control": "no-store"})

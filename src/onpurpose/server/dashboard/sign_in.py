@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from hmac import compare_digest
 from urllib.parse import urlsplit
@@ -38,6 +39,7 @@ AWAY = "onpurpose-away"
 BACK = "/sign-in/oidc/back"
 
 _NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
+_REFUSED = frozenset({401, 429})
 _FORM_BYTES = FORM_BYTES + (1 << 16)
 _WRONG = "That is not right. Check the workspace, the name and the password."
 _WRONG_CODE = "That code is not right, or was used already. Wait for the next one."
@@ -84,7 +86,11 @@ class SignInPages:
         form = await read_form(request, _FORM_BYTES)
         if not is_visitors_form(request, form):
             return self._page(request, _to(form), form, _STALE, 403)
-        return await run_in_threadpool(self._judge, request, form)
+        began = asyncio.get_running_loop().time()
+        response = await run_in_threadpool(self._judge, request, form)
+        if response.status_code in _REFUSED:
+            await asyncio.sleep(began + self._sessions.refusal_seconds - asyncio.get_running_loop().time())
+        return response
 
     async def leave(self, request: Request) -> Response:
         """Sign out of this browser; without a session, there is nothing to do."""
