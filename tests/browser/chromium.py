@@ -24,6 +24,9 @@ LEFT_OUT = "no Chromium here: install one (Debian's package is `chromium`)"
 
 AXE = Path(__file__).parent / "vendored" / "axe.min.js"
 
+_FLAGS = ["--disable-dev-shm-usage", "--font-render-hinting=none", "--hide-scrollbars"]
+"""As root there is no sandbox either: Chromium would not start with one."""
+
 MOST_BYTES = 300_000
 """How large a page may be with all that it loads, in bytes."""
 
@@ -175,7 +178,7 @@ class Chromium:
         try:
             self._browser = self._playwright.chromium.launch(
                 executable_path=program,
-                args=["--no-sandbox", "--disable-dev-shm-usage", "--font-render-hinting=none", "--hide-scrollbars"],
+                args=[*_FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])],
             )
         finally:
             asyncio._set_running_loop(None)

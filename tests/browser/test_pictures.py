@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from pathlib import Path
 
-from tests.browser.chromium import Browsing, Chromium
+from tests.browser.chromium import Browsing
 from tests.browser.pictures import MOST_BYTES, Picture, picture
 from tests.browser.screenshots import Shot, chosen, take, write
 
@@ -48,13 +47,3 @@ def test_names_choose_among_the_pictures() -> None:
 def test_a_file_is_the_same_for_the_same_picture() -> None:
     one = Picture(width=2, height=1, palette=[[0, 0, 0], [255, 255, 255]], rows=b"\0\1")
     assert one.png() == one.png()
-
-
-def test_other_tests_may_run_loops_of_their_own_beside_the_browser(chromium: Chromium) -> None:
-    async def answer() -> int:
-        return 42
-
-    assert asyncio.run(answer()) == 42
-    with chromium.browsing() as browsing:
-        assert browsing.open().page.evaluate("6 * 7") == 42
-    assert asyncio.run(answer()) == 42
