@@ -83,13 +83,14 @@ class Shown:
             self._process.stdout.close()
 
 
-def every(client: httpx2.Client, path: str) -> Iterator[dict[str, Any]]:
-    """Every item of a list, newest first."""
+def every(client: httpx2.Client, path: str, most: int = 1_000_000) -> Iterator[dict[str, Any]]:
+    """The items of a list, newest first; no further page once there were so many."""
     cursor: dict[str, str] = {}
     while True:
         page = client.get(path, params={"limit": "100", **cursor}).raise_for_status().json()
         yield from page["items"]
-        if page["next"] is None:
+        most -= len(page["items"])
+        if page["next"] is None or most <= 0:
             return
         cursor = {"cursor": str(page["next"])}
 

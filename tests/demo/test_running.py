@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from onpurpose.adapters.sql.reader import SqliteArchive
+from onpurpose.demo.cast import APPROVERS
 from tests.demo.process import Shown, coming, every
 
 DAY = 86_400_000_000
@@ -149,6 +150,18 @@ def test_what_the_visitor_grants_runs_soon(shown: Shown, admin: httpx2.Client) -
             if granted and admin.get(f"/v1/approvals/{one}").json()["state"] == "used":
                 return
     raise AssertionError("the stream has ended")
+
+
+def test_the_sample_people_decide_some_of_it_and_leave_some(admin: httpx2.Client) -> None:
+    with admin.stream("GET", "/v1/decisions/stream") as answer:
+        for line in answer.iter_lines():
+            if not (line.startswith("data:") and "approval_granted" in line):
+                continue
+            newest = [admin.get(f"/v1/approvals/{one['id']}").json() for one in every(admin, "/v1/approvals", 20)]
+            acts = [act for one in newest for act in one["history"]]
+            if any(act["via"] == "api" and act["by"] in APPROVERS for act in acts):
+                break
+    assert any(one["state"] == "pending" for one in every(admin, "/v1/approvals"))
 
 
 def test_without_recorded_calls_made_up_ones_are_asked_and_a_named_file_is_kept(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from onpurpose.core.call import Call
 from onpurpose.core.result import Result
 from onpurpose.core.ticket import Ticket
 from onpurpose.demo.history import last_calls
-from onpurpose.demo.people import NO, YES
+from onpurpose.demo.people import NO, YES, among
 from onpurpose.demo.repertoire import Repertoire
 from onpurpose.demo.workspace import Keys
 from onpurpose.wiring import Client
@@ -36,7 +36,7 @@ _PROBE_SECONDS: Final = 0.05
 _MOST_HELD: Final = 200
 _LEFT_SHARE: Final = 0.4
 _DENIED_SHARE: Final = 0.25
-_SOONEST, _LATEST = 6.0, 40.0  # after how many seconds somebody decides
+_SOONEST, _LATEST, _CALM = 6.0, 40.0, 3.0  # after how many seconds somebody decides, up to so many calls a second
 
 
 class Crowd:
@@ -49,7 +49,7 @@ class Crowd:
         self._ready = ready
         self._stopped = threading.Event()
         self._agents = _Agents(url, keys.agents, repertoire, rate=rate, seed=seed)
-        self._people = _People(url, keys.approvers, seed=seed)
+        self._people = _People(url, keys.approvers, rate=rate, seed=seed)
         self._threads = [
             threading.Thread(target=self._run, args=(one.live,), name="onpurpose-demo", daemon=True)
             for one in (self._agents, self._people)
@@ -138,7 +138,8 @@ class _Agents:
 class _People:
     """Decides some of what is asked, after a while, each with a key of their own."""
 
-    def __init__(self, url: str, keys: Mapping[str, str], *, seed: int) -> None:
+    def __init__(self, url: str, keys: Mapping[str, str], *, rate: float, seed: int) -> None:
+        self._haste = max(1.0, rate / _CALM)  # the more is asked, the quicker they are, or nobody could keep up
         self._doors = {user: HttpResources(url, key, **_PATIENCE) for user, key in keys.items()}
         self._random = Random(f"people {seed}")  # noqa: S311  nothing secret hangs on it
         self._due: dict[str, float | None] = {}
@@ -170,13 +171,18 @@ class _People:
         if due == 0.0:
             left = sum(one is None for one in self._due.values())
             leave = self._random.random() < _LEFT_SHARE and left < MOST_LEFT
-            self._due[approval_id] = None if leave else now + self._random.uniform(_SOONEST, _LATEST)
+            self._due[approval_id] = None if leave else now + self._random.uniform(_SOONEST, _LATEST) / self._haste
         elif due is not None and now >= due:
             self._decide(approval_id)
 
     def _decide(self, approval_id: str) -> None:
-        """Have one of them decide it; whoever may not is told so, and another one looks at it the next time."""
-        user = self._random.choice(list(self._doors))
+        """Have one of those decide it who may and have not yet; where more are needed, the next one does later."""
+        waits = self._ask(next(iter(self._doors)), "GET", f"v1/approvals/{approval_id}").get("waits_for", [])
+        able = among({name for seat in waits for name in seat["approvers"]})
+        able = [user for user in able if all(user not in seat["granted_by"] for seat in waits)]
+        if not able:
+            return
+        user = self._random.choice(able)
         move, texts = ("deny", NO) if self._random.random() < _DENIED_SHARE else ("grant", YES)
         self._ask(user, "POST", f"v1/approvals/{approval_id}/{move}", body={"text": self._random.choice(texts)})
 

@@ -8,7 +8,7 @@ from random import Random
 from typing import Final, NamedTuple
 
 from onpurpose.core.act import State, Via
-from onpurpose.core.approval import Approval, ApprovalError
+from onpurpose.core.approval import Approval, IllegalMoveError, NotEligibleError
 from onpurpose.core.routing import GROUP
 from onpurpose.demo.cast import APPROVERS, MEMBERS
 from onpurpose.demo.moved_clock import MINUTE
@@ -78,9 +78,12 @@ def drawn(random: Random) -> Fate:
 
 def deciders(approval: Approval) -> list[str]:
     """Who of the sample people may decide it, as far as its routes say."""
-    groups = {
-        name.removeprefix(GROUP) for route in approval.routes for stage in route.stages for name in stage.approvers
-    }
+    return among({name for route in approval.routes for stage in route.stages for name in stage.approvers})
+
+
+def among(approvers: set[str]) -> list[str]:
+    """Who of the sample people is in one of the groups, named as approvers are (`group:NAME`)."""
+    groups = {name.removeprefix(GROUP) for name in approvers}
     return [one.id for one in MEMBERS if one.id in APPROVERS and groups.intersection(one.groups)]
 
 
@@ -136,10 +139,14 @@ class People:
             )
 
     def _grant(self, approval: Approval, users: list[str]) -> None:
-        """Have one after another grant until it is enough."""
-        for user in users:
-            text = self._random.choice(YES)
-            after = self._desk.grant(WORKSPACE, approval.id, user, via=Via.PAGE, text=text, signed_in=True)
+        """Have one after another who may grant until it is enough."""
+        text = self._random.choice(YES)
+        passed_on = {act.to for act in self._desk.get(WORKSPACE, approval.id).acts}
+        for user in sorted(users, key=lambda one: one not in passed_on):
+            try:
+                after = self._desk.grant(WORKSPACE, approval.id, user, via=Via.PAGE, text=text, signed_in=True)
+            except NotEligibleError:  # it was passed on to another one of them
+                continue
             if after.state is not State.PENDING:
                 return
 
@@ -148,5 +155,5 @@ def attempt(act: Callable[[], object]) -> None:
     """Do it, unless it is too late: the policies may have changed meanwhile, and then it was asked anew."""
     try:
         act()
-    except ApprovalError:
+    except IllegalMoveError:
         return
