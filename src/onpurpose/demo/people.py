@@ -96,24 +96,24 @@ class People:
 
     def steps(self, approval: Approval, fate: Fate, resume: Callable[[], object]) -> list[Step]:
         """What is done to the approval, in order. `resume` has its agent use what was granted."""
-        able, minute = self._shuffled(deciders(approval)), MINUTE
+        minute, (first, *others) = MINUTE, self._shuffled(deciders(approval))
         until = approval.until - approval.opened_at + minute
         found: list[Step] = []
         if fate is not Fate.LEFT and self._random.random() < 0.35:
             text = self._random.choice(_WORDS)
-            found.append(Step(2 * minute, lambda: self._comment(approval, able[0], text)))
+            found.append(Step(2 * minute, lambda: self._comment(approval, first, text)))
         decided = self._random.randint(3, 20) * minute
         if fate is Fate.DENIED:
-            found.append(Step(decided, lambda: self._deny(approval, able[0])))
+            found.append(Step(decided, lambda: self._deny(approval, first)))
         elif fate is Fate.CANCELLED:
-            found.append(Step(decided, lambda: self._cancel(approval, able[0])))
+            found.append(Step(decided, lambda: self._cancel(approval, first)))
         elif fate is Fate.EXPIRED:
             found += [Step(until // 2, self._desk.sweep), Step(until, self._desk.sweep)]
         elif fate is not Fate.LEFT:
             if fate is Fate.PASSED_ON:
-                found.append(Step(decided, lambda: self._delegate(approval, able[0])))
-                able = able[1:]
+                found.append(Step(decided, lambda: self._delegate(approval, first)))
                 decided += 4 * minute
+            able = others if fate is Fate.PASSED_ON else [first, *others]
             found.append(Step(decided, lambda: self._grant(approval, able)))
             found.append(Step(until, self._desk.sweep) if fate is Fate.GRANTED else Step(decided + minute, resume))
         return found
