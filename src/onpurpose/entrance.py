@@ -23,9 +23,10 @@ from onpurpose.app.single_sign_on import Mapped, SingleSignOn
 from onpurpose.app.turned_away import TurnedAway
 from onpurpose.core.access import ApiKey, Role
 from onpurpose.core.errors import OnPurposeError
-from onpurpose.ports import Clock, IdentityProvider, Ledger, Vault
+from onpurpose.ports import Clock, Ledger, Vault
 from onpurpose.server.dashboard.session import Sessions
 from onpurpose.server.identity import Authority
+from onpurpose.sign_in_ports import IdentityProvider
 
 PREFIX = "ONPURPOSE_OIDC_"
 

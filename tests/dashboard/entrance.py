@@ -31,13 +31,14 @@ from onpurpose.app.single_sign_on import Mapped, SingleSignOn
 from onpurpose.app.turned_away import TurnedAway
 from onpurpose.core.access import ApiKey, Role, Scope, User
 from onpurpose.core.session import Principal
-from onpurpose.ports import Clock, IdentityProvider
-from onpurpose.ports import Sessions as KeptSessions
+from onpurpose.ports import Clock
 from onpurpose.server.dashboard import account, set_up, sign_in
 from onpurpose.server.dashboard.assets import Assets
 from onpurpose.server.dashboard.session import Sessions, csrf_token, form_of, page
 from onpurpose.server.dashboard.shell import Shell
 from onpurpose.server.identity import Authority
+from onpurpose.sign_in_ports import IdentityProvider
+from onpurpose.sign_in_ports import Sessions as KeptSessions
 from tests.app.world import World, ids
 
 SECOND = 1_000_000

@@ -21,7 +21,8 @@ from onpurpose.adapters.sql.sign_ins import SqlCredentials, SqlSessions
 from onpurpose.core.access import Role, User, Workspace
 from onpurpose.core.revision import ConflictError, MissingError
 from onpurpose.core.session import Credential, Session
-from onpurpose.ports import Access, Credentials, Outbox, Sessions
+from onpurpose.ports import Access, Outbox
+from onpurpose.sign_in_ports import Credentials, Sessions
 
 
 @dataclass

@@ -18,7 +18,8 @@ from onpurpose.app.patience import penalty
 from onpurpose.core.access import User
 from onpurpose.core.revision import ConflictError
 from onpurpose.core.session import Credential
-from onpurpose.ports import Clock, Credentials, OneTimeCodes, Passwords, Vault
+from onpurpose.ports import Clock, Vault
+from onpurpose.sign_in_ports import Credentials, OneTimeCodes, Passwords
 
 _TRIES = 8
 _SECOND = 1_000_000

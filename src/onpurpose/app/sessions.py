@@ -16,7 +16,8 @@ from onpurpose.app.notes import Pen
 from onpurpose.app.outbox import Post
 from onpurpose.core.access import User
 from onpurpose.core.session import ABSOLUTE_SECONDS, Principal, Session
-from onpurpose.ports import Clock, Sessions
+from onpurpose.ports import Clock
+from onpurpose.sign_in_ports import Sessions
 
 MOST_CHARACTERS = 64
 """How long a token may be; a longer text is none."""

@@ -13,7 +13,8 @@ from onpurpose.app.turned_away import TurnedAway
 from onpurpose.core.access import Role, User
 from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.session import Departure, ProviderError
-from onpurpose.ports import Clock, IdentityProvider, Vault
+from onpurpose.ports import Clock, Vault
+from onpurpose.sign_in_ports import IdentityProvider
 
 AWAY_SECONDS = 600
 """How long somebody may take to sign in elsewhere."""
