@@ -400,3 +400,14 @@ def test_a_server_that_stops_and_starts_is_found_again(own_postgres: PostgresSer
             access.put(Workspace(id="other", name="", created_at=1), notes=[])
             documents.wait(60)
             assert documents.versions() == {"acme": 2, "other": 1}
+
+
+def test_of_threads_that_write_to_a_file_one_writes_and_who_waits_too_long_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(open_store(str(tmp_path / "t.db"))) as store:
+        monkeypatch.setattr("onpurpose.adapters.sql.engine.STATEMENT_SECONDS", 0.01)
+        with store.writing(), pytest.raises(StoreError, match="others write to it"), store.writing():
+            raise AssertionError("two write at once")
+        with store.writing() as connection:
+            assert connection.exec_driver_sql("SELECT 1").scalar() == 1
