@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
+from urllib.parse import urlsplit
 
 from starlette.routing import BaseRoute
 
@@ -18,6 +19,7 @@ from onpurpose.adapters.webhook.addresses import Reach
 from onpurpose.adapters.webhook.sending import WebhookMessenger
 from onpurpose.adapters.webhook.signing import webhook_secret
 from onpurpose.app.approvals import DENIAL_REASONS, Desk
+from onpurpose.app.channels import Channels, Configured
 from onpurpose.app.consent import Consent
 from onpurpose.app.courier import Courier, recorder
 from onpurpose.app.links import Links
@@ -115,6 +117,10 @@ class Asking:
         messengers = self._messengers(means, secret)
         undelivered = recorder(ledger, clock, new_id)
         self.courier = Courier(self.deliveries, messengers, viewer, undelivered=undelivered, clock=clock)
+        self.channels = Channels(
+            configured(means), messengers, self.deliveries, settings=settings,
+            secret_of=lambda workspace: webhook_secret(secret, workspace), ledger=ledger, clock=clock, new_id=new_id,
+        )  # fmt: skip
         self.routes: list[BaseRoute] = [
             *approval_routes(self.desk, self.consent.ticket),
             *page_routes(
@@ -185,6 +191,27 @@ class Asking:
             socket = SlackSocket(opening.socket_url, interactions, refused=refused, chance=random.random)
             socket.start()
             self._closing.callback(socket.close)
+
+
+def configured(means: Means) -> tuple[Configured, ...]:
+    """What the environment says of each channel; no secret."""
+    presses = [way for way, secret in _PRESSES.items() if getattr(means, secret)]
+    host = urlsplit(means.smtp_url).hostname or ""
+    reach = ("the world", *sorted(means.webhook_reach))
+    return (
+        Configured(
+            channel=Channel.SLACK, ready=bool(means.slack_bot_token),
+            facts=(("presses come", " and ".join(presses) or "not at all"),) if means.slack_bot_token else (),
+        ),
+        Configured(
+            channel=Channel.EMAIL, ready=bool(means.smtp_url),
+            facts=(("server", host), ("from", means.mail_from)) if means.smtp_url else (),
+        ),
+        Configured(channel=Channel.WEBHOOK, ready=True, facts=(("may go to", ", ".join(reach)),)),
+    )  # fmt: skip
+
+
+_PRESSES = {"over HTTP": "slack_signing_secret", "by Socket Mode": "slack_app_token"}
 
 
 def _links(secret: str, public_url: str) -> Links | None:

@@ -36,11 +36,14 @@ from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.record import Stored
 from onpurpose.core.result import Result
 from onpurpose.core.revision import ConflictError
+from onpurpose.entrance import sign_ins
+from onpurpose.front import Uses, front
 from onpurpose.people import Asking, Means
 from onpurpose.place import Options, Place
 from onpurpose.server.api.audit import Log
 from onpurpose.server.api.decisions import Past, told
 from onpurpose.server.api.routes import routes
+from onpurpose.server.dashboard.session import Sessions
 from onpurpose.server.identity import Authority
 from onpurpose.server.metrics import Metrics
 from onpurpose.server.services import Services
@@ -123,6 +126,7 @@ class Service:
     def __init__(self, options: Options) -> None:
         self._closing = contextlib.ExitStack()
         self._stopped = threading.Event()
+        self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._failing = False
         try:
@@ -144,6 +148,16 @@ class Service:
         self._closing.callback(self.ledger.close)
         self.feed = place.feed(store)
         self._closing.callback(self.feed.close)
+        self._open_uses(options, store, vault, clock, ids)
+        sessions = self._open_doors(options, store, vault, secret, clock, ids)
+        gate = Gate(
+            Policies(FileSource), self.ledger, clock=clock, new_id=ids.new, masking=options.masking,
+            patience=options.settings.patience, classifier=options.classifier, asking=self.asking.consent,
+        )  # fmt: skip
+        self._services(options, gate, sessions, clock)
+        self._start()
+
+    def _open_uses(self, options: Options, store: Store, vault: AesVault, clock: SystemClock, ids: Ids) -> None:
         documents, access = SqlDocuments(store), SqlAccess(store)
         self._closing.callback(documents.close)
         self._access, self._idempotency = access, SqlIdempotency(store)
@@ -161,41 +175,54 @@ class Service:
         self.workspaces.changed.append(self._take_up_keys)
         self.workspaces.refresh()
         self._take_up_keys()
+
+    def _open_doors(  # noqa: PLR0913, PLR0917  what people come in by
+        self, options: Options, store: Store, vault: AesVault, secret: str, clock: SystemClock, ids: Ids
+    ) -> Sessions:
+        """What asks people, and who may come in."""
+        access, post = self._access, self.control.post
         self.asking = Asking(
             Means.of(options.environment), store=store, access=access, workspaces=self.workspaces, ledger=self.ledger,
-            post=self.control.post, secret=secret, masking=options.masking, authority=self.authority, clock=clock,
+            post=post, secret=secret, masking=options.masking, authority=self.authority, clock=clock,
             new_id=ids.new,
         )  # fmt: skip
         self._closing.callback(self.asking.close)
-        gate = Gate(
-            Policies(FileSource), self.ledger, clock=clock, new_id=ids.new, masking=options.masking,
-            patience=options.settings.patience, classifier=options.classifier, asking=self.asking.consent,
+        return sign_ins(
+            store, access=access, keyring=self.control.keyring, post=post, ledger=self.ledger,
+            authority=self.authority, vault=vault, secret=secret, masking=options.masking,
+            environment=options.environment, clock=clock, new_id=ids.new,
         )  # fmt: skip
-        self._services(options, gate, clock)
-        self._start()
 
     def _first_key(self, store: Store) -> NewKey | None:
         with store.alone():
             return self.control.keyring.first_key()
 
-    def _services(self, options: Options, gate: Gate, clock: SystemClock) -> None:
+    def _services(self, options: Options, gate: Gate, sessions: Sessions, clock: SystemClock) -> None:
         records = Records(self._follow())
         seen = Log(self._place.archive, self._verify)
         past = Past(decisions=self.feed, log=records)
         judge = Judge(gate, self.workspaces)
         json = routes(self.control, past=past, tokens_of=self.tokens, log=seen, clock=clock)
+        metrics = Metrics(pending=self._pending, stale=self.workspaces.stale, messages=self.asking.courier.status)
+        uses = Uses(
+            control=self.control, past=past, feed=Told(self.feed), rollups=SqlRollups(self.feed.engine),
+            tokens=self.tokens, log=seen, workspaces=self.workspaces, metrics=metrics, asking=self.asking,
+            channels=self.asking.channels, verify=self._verify, ready=self.unready, stopping=self._stopping.is_set,
+        )  # fmt: skip
+        pages = front(uses, sessions, public_url=options.environment.get("ONPURPOSE_PUBLIC_URL", ""), clock=clock)
         self.services = Services(
             evaluator=judge,
             follow=judge.follow,
             authority=self.authority,
             clock=clock,
-            metrics=Metrics(pending=self._pending, stale=self.workspaces.stale, messages=self.asking.courier.status),
-            routes=[*json, *self.asking.routes],
+            metrics=metrics,
+            routes=[*json, *pages.routes, *self.asking.routes],
+            answers=pages.answers,
             ready=self.unready,
             feed=Told(self.feed),
             minter=self.tokens,
             idempotency=self._idempotency,
-            stop=self.asking.desk.close,
+            stop=self._begin_to_stop,
             close=self.close,
             settings=options.settings,
         )
@@ -206,9 +233,13 @@ class Service:
         self._closing.callback(follow.close)
         return follow
 
-    def _verify(self) -> Report:
+    def _begin_to_stop(self) -> None:
+        self._stopping.set()
+        self.asking.desk.close()
+
+    def _verify(self, progress: Callable[[int], None] | None = None) -> Report:
         key = self._place.signer.public_key
-        return audit.verify(self._place.archive, public_key=key, verify_signature=verify_signature)
+        return audit.verify(self._place.archive, public_key=key, verify_signature=verify_signature, progress=progress)
 
     def _pending(self) -> float:
         pending = self.ledger.status().get("pending")

@@ -30,7 +30,6 @@ from onpurpose.server.limits import Limits
 from onpurpose.server.listening import bind, place
 from onpurpose.server.metrics import CONTENT_TYPE, Metrics
 from onpurpose.server.problems import (
-    ANSWERS,
     ProblemError,
     internal,
     method_not_allowed,
@@ -97,7 +96,7 @@ class App:
         limits = Limits(services.settings.per_minute)
         self.direct = self._evaluate = Evaluate(services, limits)  # what a connection may ask without ASGI
         self._stream = Stream(services)
-        starlette = Starlette(routes=[*services.routes, *_frame(services)], exception_handlers={**ANSWERS})
+        starlette = Starlette(routes=[*services.routes, *_frame(services)], exception_handlers={**services.answers})
         starlette.router.redirect_slashes = False  # a redirect would name whatever host the client wrote
         self._rest = _Rest(services, limits, self._stream, starlette)
         self._http: ASGIApp = self._answer

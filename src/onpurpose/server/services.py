@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from onpurpose.core.access import ApiKey
@@ -18,6 +20,7 @@ from onpurpose.server.api.table import TABLE, Operation
 from onpurpose.server.identity import Authority
 from onpurpose.server.limits import PER_MINUTE
 from onpurpose.server.metrics import Metrics
+from onpurpose.server.problems import ANSWERS
 
 
 class Pending(Protocol):
@@ -117,6 +120,10 @@ class Settings:
     classifier: str = "none"
 
 
+Answers = Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]
+"""What answers an error that a route raises, by its kind, as Starlette's `exception_handlers`."""
+
+
 def _nothing_wrong() -> list[str]:
     return []
 
@@ -132,7 +139,7 @@ class Services:
     `stop` is called when the service begins to stop: whoever waits for people is answered at once.
 
     `ready` tells what is not ready, one line each and fit for anybody's eyes; it is run in a worker thread.
-    `routes` are the JSON resources, which `operations` describe.
+    `routes` are pages and the JSON resources, which `operations` describe; `answers` what errors of theirs become.
     """
 
     evaluator: Evaluator
@@ -140,6 +147,7 @@ class Services:
     clock: Clock
     metrics: Metrics
     routes: Sequence[BaseRoute] = ()
+    answers: Answers = field(default_factory=lambda: ANSWERS)
     operations: Sequence[Operation] = TABLE
     ready: Callable[[], list[str]] = _nothing_wrong
     feed: Feed | None = None
