@@ -56,12 +56,14 @@ OUTSIDE: Sequence[Shot] = (Shot(name="sign-in", path="/sign-in"),)
 """Those of pages that are for everybody."""
 
 
-def sign_in(page: Page, url: str, user: str, password: str) -> dict[str, str]:
+def sign_in(page: Page, url: str, user: str, password: str, workspace: str = "") -> dict[str, str]:
     """Sign in by the form; the cookies of the session. Raises `RuntimeError` where that does not work."""
     page.goto(url + "/sign-in")
-    page.get_by_label("User or e-mail address").fill(user)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.locator("input[name=user]").fill(user)
+    page.locator("input[name=password]").fill(password)
+    page.locator("input[name=workspace]").fill(workspace)
+    page.locator("main form button").first.click()
+    page.wait_for_load_state()
     if "/sign-in" in page.url:
         raise RuntimeError(f"{user} could not sign in at {url}")
     return {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
@@ -89,13 +91,14 @@ def main(arguments: Sequence[str]) -> int:
     for name in ("url", "user", "password"):
         parser.add_argument(name)
     parser.add_argument("names", nargs="*", choices=[[], *(shot.name for shot in (*OUTSIDE, *SHOTS))])
+    parser.add_argument("--workspace", default="", help="the user's, unless it is that of who runs the service")
     given = parser.parse_args(arguments)
     program = find_program()
     if program is None:
         sys.stderr.write("no Chromium here: install one (Debian's package is `chromium`)\n")
         return 1
     with contextlib.closing(Chromium(program)) as chromium, chromium.browsing() as browsing:
-        cookies = sign_in(browsing.open().page, given.url, given.user, given.password)
+        cookies = sign_in(browsing.open().page, given.url, given.user, given.password, given.workspace)
         for shots, known in ((OUTSIDE, {}), (SHOTS, cookies)):
             write(take(browsing, given.url, known, chosen(shots, given.names)))
     return 0

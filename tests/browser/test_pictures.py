@@ -5,9 +5,15 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from tests.browser.chromium import Browsing
+import pytest
+from starlette.applications import Starlette
+
+from onpurpose.server.dashboard.assets import Assets
+from tests.browser.chromium import DEVICES, Browsing
 from tests.browser.pictures import MOST_BYTES, Picture, picture
-from tests.browser.screenshots import Shot, chosen, take, write
+from tests.browser.screenshots import Shot, chosen, sign_in, take, write
+from tests.browser.serving import served
+from tests.dashboard.entrance import PASSWORD, Entrance
 
 
 def test_a_picture_is_small_and_the_same_each_time(browsing: Browsing, gallery_url: str, tmp_path: Path) -> None:
@@ -47,3 +53,27 @@ def test_names_choose_among_the_pictures() -> None:
 def test_a_file_is_the_same_for_the_same_picture() -> None:
     one = Picture(width=2, height=1, palette=[[0, 0, 0], [255, 255, 255]], rows=b"\0\1")
     assert one.png() == one.png()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("device", list(DEVICES))
+def test_the_sign_in_page_has_no_fault(browsing: Browsing, device: str, scheme: str) -> None:
+    with served(with_files(Entrance())) as url:
+        assert browsing.open(url + "/sign-in", device=device, scheme=scheme).faults() == []
+
+
+def test_who_takes_pictures_signs_in_as_people_do(browsing: Browsing) -> None:
+    entrance = Entrance()
+    entrance.person("ann")
+    with served(with_files(entrance)) as url:
+        first, second = browsing.open(), browsing.open()
+        first.expected.append("404")  # there is nothing here but to come in
+        assert set(sign_in(first.page, url, "ann", PASSWORD)) == {"onpurpose"}
+        second.expected.append("40")
+        with pytest.raises(RuntimeError, match="could not sign in"):
+            sign_in(second.page, url, "ann", "another password")
+
+
+def with_files(entrance: Entrance) -> Starlette:
+    """The pages where people come in, with their style."""
+    return Starlette(routes=[*entrance.app.routes, *Assets.ours().routes()])
