@@ -35,7 +35,7 @@ def test_decisions_stand_newest_first_with_what_would_have_been(house: Watchers)
     house.call(purpose_id="support", elements=("crm.contacts.email",))
     house.call("payments.transfer", payload={"amount": 5000})
     newest, oldest = rows(house.get("/decisions"))
-    assert "ask – payments.transfer bot for kim rule matched base@1:5" in newest
+    assert "ask \N{EN DASH} payments.transfer bot for kim rule matched base@1:5" in newest
     assert "allow deny newly blocked crm.read for support bot for kim rule matched base@1:8" in oldest
 
 
@@ -44,7 +44,7 @@ def test_each_filter_narrows(house: Watchers, query: str) -> None:
     house.call()
     house.call("tool.unknown", "eve", identity=Identity("sam"))
     (row,) = rows(house.get(f"/decisions?{query}"))
-    assert "deny – tool.unknown" in row
+    assert "deny \N{EN DASH} tool.unknown" in row
 
 
 @pytest.mark.parametrize("query", ["shadow=deny", "purpose=support", "policy=shadowed", "blocked=yes"])

@@ -151,7 +151,7 @@ class Visitor:
         assert response.status_code == status, response.text
         return response.text
 
-    def post(self, path: str, status: int = 303, **fields: Any) -> httpx2.Response:
+    def post(self, path: str, status: int = 303, /, **fields: Any) -> httpx2.Response:
         """The answer to a form."""
         headers = {"Origin": str(self.client.base_url).rstrip("/"), "Accept": "text/html"}
         response = self.client.post(path, data={"_csrf": form_token(self.token), **fields}, headers=headers)

@@ -13,13 +13,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from onpurpose.app.documents import Library
+from onpurpose.app.control import Control
+from onpurpose.app.documents import NotPermittedError
 from onpurpose.app.projection import Decisions, Follow
 from onpurpose.app.retelling import Told, retell
+from onpurpose.app.shelf import is_removed, word
 from onpurpose.core.feed import Search
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.purpose import TOKEN_TTL_MINUTES, IntentClass, Match, Purpose, PurposePolicy, Status
-from onpurpose.core.revision import Kind
+from onpurpose.core.revision import ConflictError, Kind
 from onpurpose.core.span import PolicyError, Span
 from onpurpose.lang.purposes import parse_purposes, write_purpose, write_purpose_policy
 
@@ -87,20 +89,27 @@ def suggest(decisions: Decisions, log: Follow, workspace: str, told: Told) -> Su
 
 
 def create(  # noqa: PLR0913  what two documents are made of
-    library: Library, workspace: str, purpose: str, policy: str, *, by: str, reason: str
+    control: Control, workspace: str, purpose: str, policy: str, *, by: str, reason: str
 ) -> tuple[str, str]:
-    """Write both as new documents, the policy in shadow; their names.
+    """Write both as new documents, the policy in shadow; their names. Nothing is written unless both can be.
 
-    Raises `PolicyError` with every problem of either, `ConflictError` where one of that name is there already,
-    `NotPermittedError` where the policy asks to be live, and `ValueError` where a text is of the other kind.
+    Raises `PolicyError` with every problem of one, `ConflictError` where one of that name is there already,
+    `NotPermittedError` where the policy asks to be live, and `ValueError` where the texts are no such pair.
     """
     (one,), (other,) = _read(purpose, "purpose"), _read(policy, "policy")
     if not isinstance(one, Purpose) or not isinstance(other, PurposePolicy):
         raise ValueError("the first text is a purpose, the second a policy of it")
     if other.purpose_id != one.id:
         raise ValueError(f"the policy is of the purpose `{other.purpose_id}`, and the purpose is `{one.id}`")
-    for kind, name, text in ((Kind.PURPOSE, one.id, purpose), (Kind.PURPOSE_POLICY, other.policy_id, policy)):
-        library.save(workspace, kind, name, text, author=by, reason=reason, expected_version=0)
+    if not other.shadow_mode:
+        raise NotPermittedError(f"the policy `{other.policy_id}` would decide at once")
+    new = ((Kind.PURPOSE, one.id, purpose), (Kind.PURPOSE_POLICY, other.policy_id, policy))
+    for kind, name, _ in new:
+        standing = control.shelf.find(workspace, kind, name)
+        if standing is not None and not is_removed(standing):
+            raise ConflictError(f"there is a {word(kind)} `{name}` already: give this one another name")
+    for kind, name, text in new:
+        control.library.save(workspace, kind, name, text, author=by, reason=reason, expected_version=0)
     return one.id, other.policy_id
 
 

@@ -30,11 +30,11 @@ from onpurpose.server.pages.foreign import lines
 
 PATH = "/decisions/{id}"
 
-MOST_SHOWN = 50_000
+MOST_SHOWN = 30_000
 """How many characters of a record are shown; all of it can be fetched."""
 
-MOST_OPINIONS = 100
-MOST_LISTED = 100
+MOST_OPINIONS = 50
+MOST_LISTED = 50
 """Of groups, elements, policies in shadow, so many are shown."""
 
 CLIP = 400
@@ -253,7 +253,7 @@ def _create(parts: Parts, request: Request, principal: Principal) -> Response:
     if not problems:
         try:
             _, name = likeness.create(
-                parts.control.library, principal.workspace, purpose, policy, by=principal.user, reason=reason
+                parts.control, principal.workspace, purpose, policy, by=principal.user, reason=reason
             )
         except PolicyError as error:
             problems = [one.render() for one in error.problems]
