@@ -1,0 +1,119 @@
+"""A purpose policy while it is composed: a form and its YAML side by side, kept in step, neither ever lost.
+
+Each side carries a mark of what it was when both said the same. So it can be told which of them was changed
+since then, also where no script ran.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+
+import msgspec
+from msgspec import Struct
+
+from onpurpose.app.composing import Fields, compose, field_at, fields_of
+from onpurpose.app.proofreading import Proof, proofread
+from onpurpose.core.purpose import PurposePolicy
+from onpurpose.core.revision import Kind
+from onpurpose.core.span import Problem
+
+
+class Side(StrEnum):
+    """Which of the two is meant."""
+
+    FORM = "form"
+    YAML = "yaml"
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """Both sides as they stand. `form_mark` and `yaml_mark` are of what they were when they were last in step.
+
+    `name` is that of the policy that is edited, empty for a new one. `shown` is false where the YAML says what
+    the form cannot show: then the YAML alone counts. `proof` is of the YAML.
+    """
+
+    fields: Fields
+    text: str
+    form_mark: str = ""
+    yaml_mark: str = ""
+    name: str = ""
+    shown: bool = True
+    torn: bool = False
+    proof: Proof = Proof()
+
+    @property
+    def errors(self) -> dict[str, list[str]]:
+        """What is wrong at each field, in sentences; under the empty name what is wrong with the whole."""
+        found: dict[str, list[str]] = {}
+        for one in self.proof.problems:
+            found.setdefault(field_at(one, self.text), []).append(sentence(one))
+        return found
+
+
+def sentence(problem: Problem) -> str:
+    """A problem with its cure."""
+    return f"{problem.message}: {problem.help}" if problem.help else problem.message
+
+
+def begun(fields: Fields) -> Draft:
+    """A new policy, of what the form holds at first."""
+    return settle(Draft(fields=fields, text=""), Side.FORM)
+
+
+def opened(text: str, name: str) -> Draft:
+    """A policy that is edited."""
+    return settle(Draft(fields=Fields(), text=text, name=name), Side.YAML)
+
+
+def settle(draft: Draft, by: Side | None = None) -> Draft:
+    """The draft with both sides in step, by the side that is named, or else by the one that was changed.
+
+    Where both were changed and none is named, it is `torn`: nothing is done, until somebody says which counts.
+    Where the YAML cannot be read, the form stays as it is, and the problems are told.
+    """
+    if not draft.shown:  # the form holds less than the policy says
+        return _by_yaml(draft)
+    of_form, of_yaml = draft.form_mark != mark(draft.fields), draft.yaml_mark != mark(draft.text)
+    if by is None and of_form and of_yaml and draft.yaml_mark:
+        return _proofread(msgspec.structs.replace(draft, torn=True))
+    if by is Side.FORM or (by is None and of_form and not of_yaml):
+        text = _with_remarks(draft.text, compose(draft.fields))
+        return _in_step(msgspec.structs.replace(draft, text=text, torn=False))
+    return _by_yaml(msgspec.structs.replace(draft, torn=False))
+
+
+def _by_yaml(draft: Draft) -> Draft:
+    draft = _proofread(draft)
+    one = draft.proof.document
+    if not isinstance(one, PurposePolicy):
+        return draft
+    fields = fields_of(one)
+    if fields is None:
+        return msgspec.structs.replace(draft, shown=False)
+    return _in_step(msgspec.structs.replace(draft, fields=fields, shown=True))
+
+
+def _in_step(draft: Draft) -> Draft:
+    marked = msgspec.structs.replace(draft, form_mark=mark(draft.fields), yaml_mark=mark(draft.text))
+    return _proofread(marked)
+
+
+def _proofread(draft: Draft) -> Draft:
+    return msgspec.structs.replace(draft, proof=proofread(Kind.PURPOSE_POLICY, draft.name, draft.text))
+
+
+def mark(side: Fields | str) -> str:
+    """What tells whether a side was changed."""
+    body = side.rstrip().encode("utf-8", "replace") if isinstance(side, str) else msgspec.json.encode(side)
+    return hashlib.sha256(body).hexdigest()[:16]
+
+
+def _with_remarks(before: str, text: str) -> str:
+    """The text below the comments that the former one began with."""
+    remarks = []
+    for line in before.split("\n"):
+        if not line.startswith("#"):
+            break
+        remarks.append(f"{line}\n")
+    return "".join(remarks) + text

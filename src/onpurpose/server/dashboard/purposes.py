@@ -1,0 +1,143 @@
+"""Purposes: what agents say they do; composed of what was seen, their status, their tokens, and who uses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from onpurpose.app.purpose_drafts import with_status
+from onpurpose.app.seen import Use, uses
+from onpurpose.app.shelf import is_name
+from onpurpose.core.access import Scope
+from onpurpose.core.feed import Entry, Search, kept
+from onpurpose.core.purpose import Purpose, Status
+from onpurpose.core.revision import Kind, MissingError
+from onpurpose.core.session import Principal
+from onpurpose.core.token import LONGEST_SECONDS
+from onpurpose.server.dashboard import purpose_form, revoking
+from onpurpose.server.dashboard.purpose_facts import policies_of, purpose_of
+from onpurpose.server.dashboard.revoking import Refused
+from onpurpose.server.dashboard.saving import Saved, path_of, save, states
+from onpurpose.server.dashboard.session import form_of, page
+from onpurpose.server.dashboard.shell import Parts
+
+MOST_SHOWN = 100
+"""How many purposes stand on one page."""
+
+MOST_CALLS = 200
+"""How many of the newest calls under a purpose are looked at, to tell who uses it."""
+
+MOST_TOKENS = 50
+"""How many tokens that may be alive are told."""
+
+_SECOND = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A purpose in the list, `None` where its text cannot be read, with how many policies are for it."""
+
+    name: str
+    purpose: Purpose | None
+    policies: int
+
+
+def routes(parts: Parts) -> list[BaseRoute]:
+    """The pages of purposes."""
+    pages = Pages(parts)
+    read = page(parts, Scope.READ)
+    return [
+        Route("/purposes", read(pages.listed), methods=["GET"]),
+        *purpose_form.routes(parts),
+        *revoking.routes(parts, pages.again),
+        Route("/purposes/{id}", read(pages.show), methods=["GET"]),
+        Route("/purposes/{id}/status", page(parts, Scope.POLICY_WRITE)(pages.change), methods=["POST"]),
+    ]
+
+
+class Pages:
+    """The handlers, on the parts that they need."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def listed(self, request: Request, principal: Principal) -> Response:
+        """All of them, by id."""
+        shelf, workspace = self._parts.control.shelf, principal.workspace
+        after = request.query_params.get("after", "")[:256]
+        standings = [one for one in shelf.standings(workspace, Kind.PURPOSE) if one.name > after]
+        shown = standings[:MOST_SHOWN]
+        rows = [
+            Row(
+                name=one.name,
+                purpose=purpose_of(shelf, workspace, one.name),
+                policies=len(policies_of(shelf, workspace, one.name)),
+            )
+            for one in shown
+        ]
+        return self._parts.shell.render(
+            request, "purposes.html", principal, rows=rows, after=after,
+            more=shown[-1].name if len(standings) > len(shown) else "", may_write=principal.may(Scope.POLICY_WRITE),
+        )  # fmt: skip
+
+    def show(self, request: Request, principal: Principal) -> Response:
+        """One of them."""
+        return self.again(request, principal, Refused())
+
+    def change(self, request: Request, principal: Principal) -> Response:
+        """Give it another status."""
+        name, form = _name(request), form_of(request)
+        status = next((one for one in Status if one == form.get("status")), None)
+        if status is None:
+            return self.again(request, principal, Refused(problems=("Choose a status.",), status=422))
+        _, newest = self._parts.control.shelf.newest(principal.workspace, Kind.PURPOSE, name)
+        text = with_status(newest.text, status)
+        saved = save(self._parts, principal, Kind.PURPOSE, name, text=text, form=form)
+        if saved.number is None:
+            return self.again(request, principal, _refused(saved))
+        return RedirectResponse(f"/purposes/{quote(name)}?done=status", 303)
+
+    def again(self, request: Request, principal: Principal, refused: Refused) -> Response:
+        """The page of a purpose, with what kept something from being done."""
+        shelf, workspace, name = self._parts.control.shelf, principal.workspace, _name(request)
+        standing, newest = shelf.newest(workspace, Kind.PURPOSE, name)
+        purpose = purpose_of(shelf, workspace, name)
+        entries = self._entries(workspace, name)
+        for_it = [(one.name, path_of(one.kind, one.name), states(one)) for one in policies_of(shelf, workspace, name)]
+        return self._parts.shell.render(
+            request, "purpose.html", principal, status=refused.status, name=name, purpose=purpose, standing=standing,
+            newest=newest, policies=for_it, uses=_shown(entries), calls=len(entries), most_calls=MOST_CALLS,
+            tokens=self._tokens(entries, purpose), refused=refused, statuses=[str(one) for one in Status],
+            done=request.query_params.get("done", "")[:16], may_write=principal.may(Scope.POLICY_WRITE),
+        )  # fmt: skip
+
+    def _entries(self, workspace: str, name: str) -> tuple[Entry, ...]:
+        search = Search(workspace=workspace, purpose_id=kept(name))
+        return self._parts.past.decisions.page(search, limit=MOST_CALLS).entries
+
+    def _tokens(self, entries: tuple[Entry, ...], purpose: Purpose | None) -> list[tuple[Entry, int]]:
+        """Calls whose tokens may be alive, each with when it has expired at the latest (microseconds UTC)."""
+        now = self._parts.clock.now()
+        seconds = min(LONGEST_SECONDS if purpose is None else purpose.ttl_seconds, LONGEST_SECONDS)
+        ends = [(one, one.at + seconds * _SECOND) for one in entries if one.outcome.permits]
+        return [(one, end) for one, end in ends if end > now][:MOST_TOKENS]
+
+
+def _name(request: Request) -> str:
+    name: str = request.path_params["id"]
+    if not is_name(name):
+        raise MissingError("there is no such purpose")
+    return name
+
+
+def _refused(saved: Saved) -> Refused:
+    clash = ("Somebody saved it meanwhile. Nothing was changed: look again.",) if saved.clash else ()
+    return Refused(problems=(*saved.problems, *clash), status=saved.status)
+
+
+def _shown(entries: tuple[Entry, ...]) -> list[Use]:
+    return uses(entries)[:MOST_TOKENS]
