@@ -23,9 +23,14 @@ from onpurpose.server.dashboard import (
     approval,
     approvals,
     audit,
+    compose,
     decision,
+    editor,
     feed,
     overview,
+    policies,
+    policy,
+    purposes,
     record,
     set_up,
     sign_in,
@@ -38,7 +43,10 @@ from onpurpose.server.metrics import Metrics
 from onpurpose.server.problems import ANSWERS
 from onpurpose.server.services import Answers, Feed
 
-PAGES = (sign_in, set_up, account, overview, feed, decision, approvals, approval, audit, record)
+PAGES = (
+    sign_in, set_up, account, overview, feed, decision, approvals, approval, audit, record, policies, compose, editor,
+    policy, purposes,
+)  # fmt: skip
 """Every page. A path that two of them know is the earlier one's."""
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onpurpose.core.call import Call
 from onpurpose.server import connection
 from onpurpose.server.problems import MOST_FAULTS, ProblemError
-from onpurpose.server.question import call_faults, read_call, read_json
+from onpurpose.server.question import MAX_APPROVAL_ID, call_faults, read_call, read_json
 from onpurpose.server.services import Settings
 from tests.server.serving import Served, post, read_all, secret_of, services, serving
 
@@ -161,21 +161,23 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=20,
 )
-FIELDS = [*Call.__struct_fields__, "policy", "policy_path", "user_id"]
+FIELDS = [*Call.__struct_fields__, "policy", "policy_path", "user_id", "approval_id"]
 
 
 @given(JSON | st.dictionaries(st.sampled_from(FIELDS), JSON | st.text()))
 def test_any_json_is_a_call_or_a_problem(value: object) -> None:
     try:
-        call, policy = read_call(value)
+        call, policy, approval_id = read_call(value)
     except ProblemError:
-        assert call_faults(value)
+        given = value.get("approval_id") if isinstance(value, dict) else None
+        assert call_faults(value) or (isinstance(given, str) and not 1 <= len(given) <= MAX_APPROVAL_ID)
     else:
         assert isinstance(value, dict)
         assert (call.agent_id, call.capability, call.payload) == (
             value["agent_id"], value["capability"], value.get("payload"),
         )  # fmt: skip
         assert policy is None or isinstance(policy, str)
+        assert approval_id == value.get("approval_id")
 
 
 # -- HTTP
