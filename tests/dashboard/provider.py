@@ -27,6 +27,7 @@ class Provider:
         self.keys = [ECKey.generate_key("P-256", {"kid": "one", "alg": "ES256", "use": "sig"})]
         self.claims: dict[str, Any] = {}
         self.twist: Any = None
+        self.answers: dict[str, Any] | None = None
         self.document: dict[str, Any] = {}
         self.given: dict[str, dict[str, str]] = {}
         self.asked: list[str] = []
@@ -60,6 +61,8 @@ class Provider:
         digest = hashlib.sha256(form["code_verifier"].encode()).digest()
         if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != asked["code_challenge"]:
             return 400, {"error": "invalid_grant"}
+        if self.answers is not None:
+            return 200, self.answers
         now = self.clock.now() // 1_000_000
         header: dict[str, Any] = {"alg": "ES256", "kid": self.keys[-1].kid}
         claims = {

@@ -158,6 +158,16 @@ def test_what_the_provider_did_not_say_of_somebody_here_counts_for_nothing(
     assert len(entrance.notes("session.refused")) == 1
 
 
+def test_without_an_identity_token_nobody_is_in(entrance: Entrance, provider: Provider) -> None:
+    provider.answers = {"access_token": "a", "token_type": "Bearer"}
+    assert come_back(entrance.browser(), provider).status_code == 401
+    provider.answers = {"error": "server_error"}
+    assert come_back(entrance.browser(), provider).status_code == 401
+    whys = [note["why"] for note in entrance.notes("session.refused")]
+    assert whys[0] == "the provider gave no identity token"
+    assert whys[1].startswith("the provider did not take the code")
+
+
 def test_a_new_key_of_the_provider_is_taken_up_when_it_is_used(
     entrance: Entrance, provider: Provider, clock: Hand
 ) -> None:
@@ -165,6 +175,9 @@ def test_a_new_key_of_the_provider_is_taken_up_when_it_is_used(
     provider.keys = [ECKey.generate_key("P-256", {"kid": "two", "alg": "ES256", "use": "sig"})]
     assert come_back(entrance.browser(), provider).status_code == 401, "asked a moment ago"
     clock.at += 61 * SECOND
+    provider.twist = stranger
+    assert come_back(entrance.browser(), provider).status_code == 401
+    provider.twist = None
     assert come_back(entrance.browser(), provider).status_code == 303
     assert provider.asked.count("/jwks_uri") == 2
 

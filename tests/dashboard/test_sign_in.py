@@ -8,9 +8,11 @@ from http.cookies import SimpleCookie
 
 import pyotp
 import pytest
+from msgspec.structs import replace
 
 from onpurpose.adapters.passwords import Argon2Passwords
 from onpurpose.app.patience import FREE, LONGEST_SECONDS, Patience, network, penalty
+from onpurpose.app.sessions import SignedIn
 from onpurpose.app.sign_in import FREE_BY_ADDRESS, CodeWanted, Refused
 from onpurpose.app.turned_away import MOST_A_MINUTE
 from onpurpose.core.access import Role, User
@@ -423,6 +425,44 @@ def test_nothing_shown_of_a_session_tells_its_token(browser: Browser) -> None:
     assert isinstance(principal, Principal)
     assert token not in repr(principal) + repr(principal.session) + principal.csrf
     assert principal.csrf not in repr(principal)
+
+
+def test_who_is_disabled_while_the_password_is_judged_stays_out() -> None:
+    class Slow(Argon2Passwords):
+        """While it works, somebody is disabled."""
+
+        meanwhile = staticmethod(lambda: None)
+
+        def matches(self, encoded: str, password: str) -> bool:
+            self.meanwhile()
+            return super().matches(encoded, password)
+
+    slow = Slow(**PASSWORDS)
+    entrance = Entrance(passwords=slow)
+    entrance.person("root", Role.ADMIN)
+    entrance.person("ann")
+    slow.meanwhile = lambda: entrance.keyring.disable_user("default", "ann", by="root")
+    browser = entrance.browser()
+    assert browser.sign_in().status_code == 401
+    assert not browser.is_in()
+    assert entrance.notes("session.opened") == []
+
+
+def test_a_session_of_somebody_who_is_not_there_any_more_is_nobodys(entrance: Entrance) -> None:
+    gone: list[User] = []
+    elsewhere = SignedIn(
+        entrance.kept,
+        entrance.world.control.post,
+        people=lambda _: gone,
+        clock=entrance.clock,
+        new_id=lambda at: f"{at}",
+    )
+    ann = entrance.keyring.user("default", "ann")
+    token = elsewhere.open(ann, method="password", address="", before=None)
+    assert entrance.signed_in.principal(token) is not None
+    for user in (None, replace(ann, disabled_at=1), replace(ann, roles=frozenset()), replace(ann, id="bob")):
+        gone[:] = [] if user is None else [user]
+        assert elsewhere.principal(token) is None
 
 
 # -- what was written is not lost

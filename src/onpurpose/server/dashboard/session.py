@@ -19,7 +19,7 @@ from onpurpose.app.own_proofs import OwnProofs
 from onpurpose.app.sessions import SignedIn, form_token, is_form_token
 from onpurpose.app.sign_in import SignIn
 from onpurpose.app.single_sign_on import SingleSignOn
-from onpurpose.core.access import Scope
+from onpurpose.core.access import Scope, User
 from onpurpose.core.session import ABSOLUTE_SECONDS, Principal
 from onpurpose.ports import Clock
 from onpurpose.server.dashboard.forms import CSRF, FORM_BYTES, Form, is_from_our_page, read_form
@@ -114,6 +114,15 @@ class Sessions:
     def dismiss(self, request: Request, response: Response) -> None:
         """Have the browser forget its session."""
         drop_cookie(request, response, COOKIE)
+
+    def root(self, request: Request) -> str:
+        """Where people reach the service: what somebody said, else what this request came to; no `/` at its end."""
+        parts = urlsplit(self.public_url)
+        return f"{parts.scheme}://{parts.netloc}" if parts.netloc else f"{request.url.scheme}://{request.url.netloc}"
+
+    def invitation(self, request: Request, user: User, by: str) -> str:
+        """A link by which the user sets a password, once; made by an admin. It is recorded that it was made."""
+        return f"{self.root(request)}{SIGN_IN}/link/{self.own.link(user, by=by)}"
 
     def is_ours(self, request: Request) -> bool:
         """Whether one of our own pages sent the request."""

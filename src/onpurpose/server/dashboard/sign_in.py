@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from hmac import compare_digest
-from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -179,9 +178,7 @@ class SignInPages:
 
     def _back(self, request: Request) -> str:
         """Where the browser comes back to. A `Host` that a client makes up is one that the provider does not know."""
-        parts = urlsplit(self._sessions.public_url)
-        root = f"{parts.scheme}://{parts.netloc}" if parts.netloc else f"{request.url.scheme}://{request.url.netloc}"
-        return root + BACK
+        return self._sessions.root(request) + BACK
 
     # -- by a link to set a password
 
