@@ -1,7 +1,8 @@
-"""Takes the pictures of the documentation: `python -m tests.browser.screenshots URL USER PASSWORD [NAME ...]`.
+"""Takes the pictures of the documentation: `python -m tests.browser.screenshots [NAME ...]`.
 
-The service at that address is looked at as that user sees it (`onpurpose demo` is a good one). Every page is
-taken on a desktop in light, some in dark and on a phone too. With names, those pictures alone are taken anew.
+They show `onpurpose demo`, which is started for them, or with `--at URL USER PASSWORD` another service as that
+user sees it. Every page is taken on a desktop in light, some in dark and on a phone too. With names, those
+pictures alone are taken anew.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Page
 
-from tests.browser.chromium import Browsing, Chromium, find_program
+from tests.browser.chromium import LEFT_OUT, Browsing, Chromium, find_program
 from tests.browser.pictures import small_png
+from tests.demo.process import Shown
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
 
@@ -56,12 +59,11 @@ OUTSIDE: Sequence[Shot] = (Shot(name="sign-in", path="/sign-in"),)
 """Those of pages that are for everybody."""
 
 
-def sign_in(page: Page, url: str, user: str, password: str, workspace: str = "") -> dict[str, str]:
+def sign_in(page: Page, url: str, user: str, password: str) -> dict[str, str]:
     """Sign in by the form; the cookies of the session. Raises `RuntimeError` where that does not work."""
     page.goto(url + "/sign-in")
     page.locator("input[name=user]").fill(user)
     page.locator("input[name=password]").fill(password)
-    page.locator("input[name=workspace]").fill(workspace)
     page.locator("main form button").first.click()
     page.wait_for_load_state()
     if "/sign-in" in page.url:
@@ -88,20 +90,36 @@ def take(browsing: Browsing, url: str, cookies: dict[str, str], shots: Sequence[
 def main(arguments: Sequence[str]) -> int:
     """The command; 0 where every picture was taken, 1 where there is no browser."""
     parser = argparse.ArgumentParser(prog="python -m tests.browser.screenshots", description=__doc__)
-    for name in ("url", "user", "password"):
-        parser.add_argument(name)
+    parser.add_argument("--at", nargs=3, metavar=("URL", "USER", "PASSWORD"), help="a service that runs")
     parser.add_argument("names", nargs="*", choices=[[], *(shot.name for shot in (*OUTSIDE, *SHOTS))])
-    parser.add_argument("--workspace", default="", help="the user's, unless it is that of who runs the service")
     given = parser.parse_args(arguments)
     program = find_program()
     if program is None:
-        sys.stderr.write("no Chromium here: install one (Debian's package is `chromium`)\n")
+        sys.stderr.write(LEFT_OUT + "\n")
         return 1
-    with contextlib.closing(Chromium(program)) as chromium, chromium.browsing() as browsing:
-        cookies = sign_in(browsing.open().page, given.url, given.user, given.password, given.workspace)
+    with contextlib.ExitStack() as stack:
+        url, user, password = given.at or stack.enter_context(shown())
+        browsing = stack.enter_context(stack.enter_context(contextlib.closing(Chromium(program))).browsing())
+        cookies = sign_in(browsing.open().page, url, user, password)
         for shots, known in ((OUTSIDE, {}), (SHOTS, cookies)):
-            write(take(browsing, given.url, known, chosen(shots, given.names)))
+            write(take(browsing, url, known, chosen(shots, given.names)))
     return 0
+
+
+@contextlib.contextmanager
+def shown() -> Iterator[tuple[str, str, str]]:
+    """The address of a demo, while it runs, and the user and the password that it printed."""
+    with tempfile.TemporaryDirectory() as folder:
+        demo = Shown(folder=Path(folder))
+        try:
+            user, password = (_printed(demo.output, label) for label in ("sign in as", "the password is"))
+            yield demo.url, user, password
+        finally:
+            demo.interrupt()
+
+
+def _printed(output: str, label: str) -> str:
+    return next(line for line in output.splitlines() if line.strip().startswith(label)).split()[-1]
 
 
 def chosen(shots: Sequence[Shot], names: Collection[str]) -> list[Shot]:
