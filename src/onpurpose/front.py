@@ -33,6 +33,7 @@ from onpurpose.server.dashboard import (
     purposes,
     record,
     set_up,
+    settings,
     sign_in,
 )
 from onpurpose.server.dashboard.assets import Assets
@@ -45,7 +46,7 @@ from onpurpose.server.services import Answers, Feed
 
 PAGES = (
     sign_in, set_up, account, overview, feed, decision, approvals, approval, audit, record, policies, compose, editor,
-    policy, purposes,
+    policy, purposes, settings,
 )  # fmt: skip
 """Every page. A path that two of them know is the earlier one's."""
 
