@@ -68,6 +68,7 @@ class Entrance:
         mapped: Mapped | None = None,
         passwords: Any = None,
         refusal_seconds: float = 0,
+        public_url: str = ORIGIN,
     ) -> None:
         self.world = World()
         self.clock = self.world.clock
@@ -105,7 +106,7 @@ class Entrance:
             own=self.own,
             first=self.first,
             elsewhere=elsewhere,
-            public_url=ORIGIN,
+            public_url=public_url,
             refusal_seconds=refusal_seconds,
         )
         shell = Shell(Assets.ours(), csrf=csrf_token, clock=self.clock)

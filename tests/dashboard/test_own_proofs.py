@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 import pyotp
 import pytest
-from starlette.requests import Request
 
 from onpurpose.adapters.vault import AesVault
 from onpurpose.app.own_proofs import LINK_SECONDS, password_fault
@@ -53,15 +52,6 @@ def test_by_a_link_one_sets_a_password_once(entrance: Entrance) -> None:
     assert (note["by"], note["user"]) == ("root", "new")
     assert token not in str(entrance.world.notes())
     assert [note["first"] for note in entrance.notes("password.changed") if note["user"] == "new"] == [True]
-
-
-def test_an_admin_is_given_a_link_to_where_people_reach_us(entrance: Entrance) -> None:
-    request = Request({"type": "http", "scheme": "http", "server": ("evil.example", 80), "path": "/", "headers": []})
-    url = entrance.parts.sessions.invitation(request, ann(entrance), "root")
-    assert url.startswith("https://gate.example/sign-in/link/")
-    assert entrance.browser().get(url.removeprefix("https://gate.example")).status_code == 200
-    entrance.parts.sessions.public_url = ""
-    assert entrance.parts.sessions.root(request) == "http://evil.example"
 
 
 def test_a_link_ends_the_password_before_and_every_session(entrance: Entrance) -> None:

@@ -62,12 +62,27 @@ def test_the_cookie_is_kept_from_scripts_other_sites_and_plain_http(browser: Bro
 
 
 @pytest.mark.parametrize("base", ["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"])
-def test_on_this_machine_it_works_without_tls(entrance: Entrance, base: str) -> None:
+def test_on_this_machine_it_works_without_tls(base: str) -> None:
+    entrance = Entrance(public_url="")
+    entrance.person("root", Role.ADMIN)
+    entrance.person("ann")
     browser = entrance.browser(base)
     browser.sign_in()
     assert browser.is_in()
     assert "onpurpose" in browser.cookies
     assert COOKIE not in browser.cookies
+
+
+def test_behind_a_proxy_that_ends_tls_the_cookie_is_a_secure_one(entrance: Entrance) -> None:
+    """A proxy that does not pass the host on, either."""
+    browser = entrance.browser("http://127.0.0.1:8080")
+    page = browser.get("/sign-in")
+    (visit,) = SimpleCookie(page.headers["set-cookie"]).values()
+    assert (visit.key, visit["secure"]) == ("__Host-onpurpose-visit", True)
+    fields = browser.fields | {"user": "ann", "password": PASSWORD}
+    response = browser.post("/sign-in", fields, origin=ORIGIN, cookie=f"{visit.key}={visit.value}")
+    assert response.status_code == 303
+    assert all("secure" in one.lower() for one in response.headers.get_list("set-cookie"))
 
 
 def test_elsewhere_the_cookie_is_never_sent_in_the_clear(entrance: Entrance) -> None:

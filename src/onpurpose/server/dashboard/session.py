@@ -19,7 +19,7 @@ from onpurpose.app.own_proofs import OwnProofs
 from onpurpose.app.sessions import SignedIn, form_token, is_form_token
 from onpurpose.app.sign_in import SignIn
 from onpurpose.app.single_sign_on import SingleSignOn
-from onpurpose.core.access import Scope, User
+from onpurpose.core.access import Scope
 from onpurpose.core.session import ABSOLUTE_SECONDS, Principal
 from onpurpose.ports import Clock
 from onpurpose.server.dashboard.forms import CSRF, FORM_BYTES, Form, is_from_our_page, read_form
@@ -41,6 +41,7 @@ REFUSAL_SECONDS = 0.4
 _PRINCIPAL: Final = "onpurpose.principal"
 _FORM: Final = "onpurpose.form"
 _SCOPE: Final = "onpurpose_scope"
+_TLS: Final = "onpurpose.tls"
 _VISITOR: Final = "onpurpose.visitor"
 _MOST_PATH = 2000
 
@@ -98,8 +99,13 @@ class Sessions:
         self.public_url = public_url
         self.refusal_seconds = refusal_seconds
 
+    def look_at(self, request: Request) -> None:
+        """Note, before its cookies are read, whether people reach the service by TLS, even where a proxy ends it."""
+        request.scope[_TLS] = request.url.scheme == "https" or self.public_url.startswith("https://")
+
     def token(self, request: Request) -> str | None:
         """The text of the request's session cookie."""
+        self.look_at(request)
         return request.cookies.get(cookie_name(request, COOKIE))
 
     async def principal(self, request: Request) -> Principal | None:
@@ -120,12 +126,9 @@ class Sessions:
         parts = urlsplit(self.public_url)
         return f"{parts.scheme}://{parts.netloc}" if parts.netloc else f"{request.url.scheme}://{request.url.netloc}"
 
-    def invitation(self, request: Request, user: User, by: str) -> str:
-        """A link by which the user sets a password, once; made by an admin. It is recorded that it was made."""
-        return f"{self.root(request)}{SIGN_IN}/link/{self.own.link(user, by=by)}"
-
     def is_ours(self, request: Request) -> bool:
         """Whether one of our own pages sent the request."""
+        self.look_at(request)
         return is_from_our_page(request, self.public_url)
 
 
@@ -236,6 +239,7 @@ def sign_in_page(  # noqa: PLR0913  what the page shows
 ) -> Response:
     """The sign-in page, its form made for this browser. `kept` are the fields of a form to `to`, to be sent then."""
     context = {"fault": "", "good": "", "given": {"workspace": "", "user": ""}, "ticket": ""} | context
+    parts.sessions.look_at(request)
     elsewhere = parts.sessions.elsewhere is not None
     response = parts.shell.render(request, template, None, to=to, kept=kept or [], elsewhere=elsewhere, **context)
     response.status_code = status
@@ -317,11 +321,11 @@ def drop_cookie(request: Request, response: Response, name: str) -> None:
 
 
 def _is_plain(request: Request) -> bool:
-    """Whether the browser speaks to this machine itself, without TLS.
+    """Whether the browser speaks to this machine itself, and nothing says that people reach the service by TLS.
 
     Anywhere else the cookie is a secure one: where there is no TLS after all, the browser does not keep it.
     """
-    if request.scope.get("scheme") == "https":
+    if request.scope.get(_TLS, request.scope.get("scheme") == "https"):
         return False
     host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
     try:

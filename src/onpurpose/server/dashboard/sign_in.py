@@ -156,6 +156,7 @@ class SignInPages:
         except ProviderError as error:
             return self._page(request, to, None, f"{str(error).capitalize()}. Try again, or use a password.", 502)
         response = RedirectResponse(url, 303, _NO_STORE)
+        self._sessions.look_at(request)
         set_cookie(request, response, AWAY, kept, 600)
         return response
 
@@ -167,6 +168,7 @@ class SignInPages:
 
     def _take_up(self, request: Request) -> Response:
         elsewhere, given = self._sessions.elsewhere, request.query_params
+        self._sessions.look_at(request)
         kept = request.cookies.get(cookie_name(request, AWAY), "")
         if elsewhere is None:
             return self._page(request, "/")
