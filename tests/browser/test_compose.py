@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -75,10 +76,8 @@ def test_from_composing_to_undoing(house: Authors, opens: Opens) -> None:
     assert house.world.standing(Kind.PURPOSE_POLICY, NAME).live is None
 
 
-def has(text: str) -> object:
+def has(text: str) -> re.Pattern[str]:
     """A pattern of any value that holds the text."""
-    import re  # noqa: PLC0415
-
     return re.compile(re.escape(text))
 
 

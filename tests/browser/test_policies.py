@@ -22,7 +22,8 @@ def house(tmp_path: Path) -> Iterator[Authors]:
 
 
 def test_problems_stand_at_their_lines_as_one_types(browsing: Browsing, house: Authors) -> None:
-    page = browsing.open(house.url + NEW, cookies={"onpurpose": house.token(Role.AUTHOR)}).page
+    page = browsing.open(house.url + "/policies", cookies={"onpurpose": house.token(Role.AUTHOR)}).page
+    page.goto(house.url + NEW)
     text = page.get_by_label("YAML", exact=True)
     text.fill("allow:\n  - capability: a b\n")
     expect(page.locator(".told")).to_contain_text("problem:")

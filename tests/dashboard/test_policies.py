@@ -1,4 +1,4 @@
-"""The list of policies: where each stands, its numbers in short, how ready it is; and the editor of capability policies."""
+"""The list of policies: where each stands, its numbers, how ready it is; and the editor of capability policies."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def row(page: str, name: str) -> str:
 def test_without_a_policy_it_leads_to_the_first_one(house: Authors, author: Visitor) -> None:
     house.world.control.library.remove("default", Kind.POLICY, "base", author="a", reason="", may_promote=True)
     page = author.get("/policies")
-    assert "No policy yet" in page and 'href="/policies/new"' in page
+    assert "No policy yet" in page
+    assert 'href="/policies/new"' in page
     with house.visitor(Role.VIEWER) as viewer:
         assert 'href="/policies/new"' not in viewer.get("/policies")
 
@@ -47,7 +48,10 @@ def test_each_stands_with_state_numbers_and_readiness(house: Authors, author: Vi
     house.call("bot", "sales")
     page = author.get("/policies")
     told = row(page, NAME)
-    assert "customer_support_lookup" in told and "shadow" in told and "50.0" in told and "2 calls" in told
+    assert "customer_support_lookup" in told
+    assert "shadow" in told
+    assert "50.0" in told
+    assert "2 calls" in told
     assert "Not ready: 1 calls matched; at least 50 must have" in told
     assert "Live; no newer revision" in row(page, "base")
 
@@ -61,7 +65,8 @@ def test_a_policy_of_a_purpose_that_is_no_more_active_is_a_draft(house: Authors,
     house.save(Kind.PURPOSE_POLICY, NAME, EXAMPLE)
     house.save(Kind.PURPOSE, "customer_support_lookup", SUPPORT.replace("active", "archived"))
     told = row(author.get("/policies"), NAME)
-    assert "draft" in told and "Its purpose is archived" in told
+    assert "draft" in told
+    assert "Its purpose is archived" in told
 
 
 def test_nothing_of_another_workspace_is_told(house: Authors, author: Visitor) -> None:
@@ -76,7 +81,8 @@ def test_many_policies_are_told_page_by_page(house: Authors, author: Visitor) ->
     for number in range(103):
         house.save(Kind.POLICY, f"p{number:03}", TEXT)
     page = author.get("/policies")
-    assert "p098" in page and "p099" not in page
+    assert "p098" in page
+    assert "p099" not in page
     assert "p102" in author.get("/policies?after=p098")
 
 
@@ -109,7 +115,8 @@ def test_a_call_is_tried_and_nothing_is_recorded(house: Authors, author: Visitor
     chains = dict(house.past.follow.chains())
     call = json.dumps({"agent_id": "bot", "capability": "shell.run", "payload": {"cmd": "rm -rf /"}})
     part = seen(author.post(f"{NEW}/call", 200, text=TEXT, call=call).text)
-    assert "It comes to deny" in part and "line 2" in part
+    assert "It comes to deny" in part
+    assert "line 2" in part
     page = seen(author.post(NEW, 200, do="call", text=TEXT, call=call, name="x").text)
     assert "Nothing was recorded" in page
     assert dict(house.past.follow.chains()) == chains
@@ -122,7 +129,8 @@ def test_a_call_is_tried_and_nothing_is_recorded(house: Authors, author: Visitor
 )  # fmt: skip
 def test_what_is_no_call_is_told(author: Visitor, call: str, why: str) -> None:
     part = author.post(f"{NEW}/call", 200, text=TEXT, call=call).text
-    assert "The call cannot be tried" in part and why in part
+    assert "The call cannot be tried" in part
+    assert why in part
 
 
 def test_a_call_is_not_tried_on_what_cannot_be_read(author: Visitor) -> None:
@@ -133,7 +141,8 @@ def test_a_call_is_not_tried_on_what_cannot_be_read(author: Visitor) -> None:
 def test_a_capability_policy_is_tried_on_recorded_calls(house: Authors, author: Visitor) -> None:
     house.call()
     part = seen(author.post(f"{NEW}/backtest", 200, name="base", text=TEXT).text)
-    assert "Tried on 1 recorded call" in part.replace("\u00a0", " ") and "ran, and would not have run" in part
+    assert "Tried on 1 recorded call" in part.replace("\u00a0", " ")
+    assert "ran, and would not have run" in part
     assert "Tried on" in seen(author.post(NEW, 200, do="try", name="base", text=TEXT, call="").text)
 
 
@@ -148,7 +157,8 @@ def test_one_that_was_saved_meanwhile_clashes_and_keeps_the_text(house: Authors,
 
 def test_hostile_texts_stay_texts(author: Visitor) -> None:
     page = author.post(NEW, 200, do="call", name=HOSTILE, text=HOSTILE, call=HOSTILE).text
-    assert "<script>alert" not in page and "<img" not in page
+    assert "<script>alert" not in page
+    assert "<img" not in page
     assert "\u202e" not in re_without_fields(page)
     assert form_in(page, NEW)["call"] == HOSTILE
 

@@ -52,10 +52,13 @@ def test_it_tells_the_numbers_with_counts_and_intervals(house: Authors, author: 
     page = author.get(PAGE)
     told = seen(page).replace("\u00a0", " ")
     assert "75.0 % 95 % interval 30.1 % to 95.4 % (3 of 4)" in told
-    assert "Would-deny rate 0.0 %" in told and "Confidence drift" in told
-    assert f'href="/decisions/{blocked.decision_id}"' in page and "helper: crm.read" in told
+    assert "Would-deny rate 0.0 %" in told
+    assert "Confidence drift" in told
+    assert f'href="/decisions/{blocked.decision_id}"' in page
+    assert "helper: crm.read" in told
     assert "The three numbers, day by day" in told
-    assert "Missing: at least 50 calls matched (so far 3)" in told and "Missing: watched for 3 days" in told
+    assert "Missing: at least 50 calls matched (so far 3)" in told
+    assert "Missing: watched for 3 days" in told
 
 
 def test_slices_are_one_click_away(house: Authors, author: Visitor) -> None:
@@ -65,22 +68,24 @@ def test_slices_are_one_click_away(house: Authors, author: Visitor) -> None:
     page = author.get(PAGE)
     assert "slice=agent%3Ahelper" in page or "slice=agent:helper" in page
     told = seen(author.get(f"{PAGE}?slice=agent:helper")).replace("\u00a0", " ")
-    assert "agent:helper alone" in told and "50.0 %" in told and "(1 of 2)" in told
+    assert "agent:helper alone" in told
+    assert "50.0 %" in told
+    assert "(1 of 2)" in told
     assert "alone" not in seen(author.get(f"{PAGE}?slice=agent:nobody"))
 
 
 def test_before_any_call_it_says_that_nothing_was_seen(author: Visitor) -> None:
     told = seen(author.get(PAGE))
-    assert "no call that concerns it was seen yet" in told and "(nothing matched yet)" in told
+    assert "no call that concerns it was seen yet" in told
+    assert "(nothing matched yet)" in told
 
 
 def test_it_is_not_promoted_while_something_is_missing(house: Authors, promoter: Visitor) -> None:
     house.call()
     form = promoter.form(PAGE, f"{PAGE}/promote")
     page = promoter.post(f"{PAGE}/promote", 409, **form | {"reason": "now"}).text
-    assert (
-        "at least 50 must have" in seen(page) and '<dialog id="promote" aria-labelledby="promote-title" open>' in page
-    )
+    assert "at least 50 must have" in seen(page)
+    assert '<dialog id="promote" aria-labelledby="promote-title" open>' in page
     assert form_in(page, f"{PAGE}/promote")["reason"] == "now"
     assert house.world.standing(OF_PURPOSE, NAME).live is None
 
@@ -97,7 +102,8 @@ def test_promoted_then_undone_within_seconds(house: Authors, promoter: Visitor) 
     assert house.world.standing(OF_PURPOSE, NAME).live == 1
     assert house.call("bot", "sales").outcome.permits is False
     page = promoter.get(f"{PAGE}?done=promoted")
-    assert "data-until" in page and "It is live and decides" in page
+    assert "data-until" in page
+    assert "It is live and decides" in page
     promoter.post(f"{PAGE}/undo", **form_in(page, f"{PAGE}/undo"))
     assert house.world.standing(OF_PURPOSE, NAME).live is None
     assert house.call("bot", "sales").outcome.permits
@@ -110,7 +116,8 @@ def test_after_thirty_seconds_the_server_undoes_nothing_and_reverting_is_left(
     form = promoter.form(PAGE, f"{PAGE}/undo")
     house.world.clock.at += 30 * SECOND
     page = promoter.post(f"{PAGE}/undo", 409, **form).text
-    assert "The time to undo is over" in seen(page) and f'action="{PAGE}/undo"' not in page
+    assert "The time to undo is over" in seen(page)
+    assert f'action="{PAGE}/undo"' not in page
     assert house.world.standing(OF_PURPOSE, NAME).live == 1
     revert = form_in(page, f"{PAGE}/revert")
     assert "Say why" in promoter.post(f"{PAGE}/revert", 409, **revert).text
@@ -144,7 +151,8 @@ def test_one_that_was_watched_long_enough_is_ready(house: Authors, promoter: Vis
             house.call(f"bot{number}")
     with house.visitor(Role.PROMOTER) as later:  # the session of before has ended
         page = later.get(PAGE)
-        assert "Ready to be promoted" in seen(page) and "Missing" not in seen(page)
+        assert "Ready to be promoted" in seen(page)
+        assert "Missing" not in seen(page)
         assert "aside_" not in page
         form = form_in(page, f"{PAGE}/promote")
         later.post(f"{PAGE}/promote", **form | {"reason": "ready"})
@@ -155,7 +163,8 @@ def test_one_that_was_watched_long_enough_is_ready(house: Authors, promoter: Vis
 def test_history_tells_what_differs_and_restores(house: Authors, author: Visitor) -> None:
     house.save(OF_PURPOSE, NAME, EXAMPLE.replace("minutes: 5", "minutes: 6"))
     page = author.get(f"{PAGE}/history")
-    assert "token_ttl_minutes: 5" in page.partition("<del")[2] and "token_ttl_minutes: 6" in page.partition("<ins")[2]
+    assert "token_ttl_minutes: 5" in page.partition("<del")[2]
+    assert "token_ttl_minutes: 6" in page.partition("<ins")[2]
     author.post(f"{PAGE}/restore", **form_in(page, f"{PAGE}/restore"))
     assert house.world.control.shelf.newest("default", OF_PURPOSE, NAME)[1].text == EXAMPLE
     stale = form_in(page, f"{PAGE}/restore")
@@ -182,7 +191,9 @@ def test_promoters_do_not_write(promoter: Visitor) -> None:
     promoter.post(f"{PAGE}/restore", 403, revision="1")
 
 
-@pytest.mark.parametrize("path", ["/policies/other/x", "/policies/policy/a b", "/policies/purpose/base", "/policies/policy/none"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path", ["/policies/other/x", "/policies/policy/a b", "/policies/purpose/base", "/policies/policy/none"]
+)
 def test_what_names_no_policy_is_not_there(author: Visitor, path: str) -> None:
     author.get(path, 404)
 
@@ -192,6 +203,8 @@ def test_what_agents_write_stays_text(house: Authors, author: Visitor) -> None:
     house.call(HOSTILE, identity=identity)
     house.call("x" * 500, identity=Identity("kim", ("y" * 5000,)))
     page = author.get(PAGE)
-    assert "<script>alert" not in page and "<img" not in page and "\u202e" not in page
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert "\u202e" not in page
     assert "alert(1)" in seen(page)
     author.get(f"{PAGE}?slice=group:{HOSTILE[:20]}&saved=<b>&revision=1")
