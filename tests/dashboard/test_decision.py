@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -28,7 +29,11 @@ def house(tmp_path: Path) -> Iterator[Watchers]:
 
 def lookup(house: Watchers, **fields: object) -> str:
     """A call under a purpose; the id of its decision."""
-    given = {"purpose_id": "support", "elements": ("crm.contacts.email",), "task_context": "Look up a customer"}
+    given: dict[str, Any] = {
+        "purpose_id": "support",
+        "elements": ("crm.contacts.email",),
+        "task_context": "Look up a customer",
+    }
     return house.call(**(given | fields)).decision_id
 
 

@@ -14,12 +14,14 @@ import pytest
 from onpurpose.core.access import Role
 from onpurpose.core.call import Identity
 from onpurpose.core.outcome import Outcome
+from onpurpose.server.dashboard import feed
 from onpurpose.server.dashboard.feed import Filters, Place
 from tests.dashboard.watchers import HOSTILE, Watchers, is_harmless, seen, watchers
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[Watchers]:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watchers]:
+    monkeypatch.setattr(feed, "POLL_SECONDS", 0.02)
     with watchers(tmp_path) as house:
         house.guarded()
         yield house
@@ -68,8 +70,9 @@ def test_times_narrow(house: Watchers) -> None:
 def test_what_narrows_is_named_and_taken_away_by_a_link(house: Watchers) -> None:
     house.call()
     text = house.get("/decisions?outcome=allow&agent=bot")
-    assert 'href="/decisions?outcome=allow" aria-label="Any agent, instead of bot"' in text
-    assert 'href="/decisions?agent=bot" aria-label="Any outcome, instead of allow"' in text
+    assert "Only: agent: bot : any ✕ outcome: allow : any ✕ All decisions" in seen(text)
+    assert '<a class="button" href="/decisions?outcome=allow"><span>agent' in text
+    assert '<a class="button" href="/decisions?agent=bot"><span>outcome' in text
 
 
 def test_a_filter_that_means_nothing_is_left_out() -> None:
