@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import httpx2
 import orjson
 
 START_SECONDS = 120
+PATIENCE_SECONDS = 60
 KEY = re.compile(r"op_[a-z0-9]{8}_[A-Za-z0-9_-]{43}")
 
 
@@ -97,11 +100,14 @@ def every(client: httpx2.Client, path: str, most: int = 1_000_000) -> Iterator[d
 
 def coming(client: httpx2.Client, count: int) -> list[dict[str, Any]]:
     """The next so many decisions, as the stream sends them; waits for them."""
-    found: list[dict[str, Any]] = []
+    return list(islice(stream(client), count))
+
+
+def stream(client: httpx2.Client) -> Iterator[dict[str, Any]]:
+    """The decisions that come, as they do; it fails where they are waited for too long."""
+    until = time.monotonic() + PATIENCE_SECONDS
     with client.stream("GET", "/v1/decisions/stream") as answer:
-        for line in answer.iter_lines():
+        for line in answer.iter_lines():  # a heartbeat at least
+            assert time.monotonic() < until, f"not in {PATIENCE_SECONDS} s"
             if line.startswith("data:"):
-                found.append(orjson.loads(line.removeprefix("data:")))
-                if len(found) >= count:
-                    break
-    return found
+                yield orjson.loads(line.removeprefix("data:"))

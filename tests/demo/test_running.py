@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from onpurpose.adapters.sql.reader import SqliteArchive
 from onpurpose.demo.cast import APPROVERS
-from tests.demo.process import Shown, coming, every
+from tests.demo.process import Shown, coming, every, stream
 
 DAY = 86_400_000_000
 TASKS = [
@@ -144,23 +145,17 @@ def test_what_the_visitor_grants_runs_soon(shown: Shown, admin: httpx2.Client) -
     one = next(one["id"] for one in waiting if one["capability"] == "payments.transfer")
     with shown.client(shown.visitor) as visitor:
         visitor.post(f"/v1/approvals/{one}/grant", json={"text": "fine"}).raise_for_status()
-    with admin.stream("GET", "/v1/decisions/stream") as answer:
-        for line in answer.iter_lines():
-            granted = line.startswith("data:") and "approval_granted" in line
-            if granted and admin.get(f"/v1/approvals/{one}").json()["state"] == "used":
-                return
-    raise AssertionError("the stream has ended")
+    told = (admin.get(f"/v1/approvals/{one}").json()["state"] for _ in stream(admin))
+    assert "used" in told
 
 
 def test_the_sample_people_decide_some_of_it_and_leave_some(admin: httpx2.Client) -> None:
-    with admin.stream("GET", "/v1/decisions/stream") as answer:
-        for line in answer.iter_lines():
-            if not (line.startswith("data:") and "approval_granted" in line):
-                continue
-            newest = [admin.get(f"/v1/approvals/{one['id']}").json() for one in every(admin, "/v1/approvals", 20)]
-            acts = [act for one in newest for act in one["history"]]
-            if any(act["via"] == "api" and act["by"] in APPROVERS for act in acts):
-                break
+    def newest() -> Iterator[dict[str, Any]]:
+        for one in islice(every(admin, "/v1/approvals"), 8):
+            yield from admin.get(f"/v1/approvals/{one['id']}").json()["history"]
+
+    decided = (any(act["via"] == "api" and act["by"] in APPROVERS for act in newest()) for _ in stream(admin))
+    assert True in decided
     assert any(one["state"] == "pending" for one in every(admin, "/v1/approvals"))
 
 

@@ -110,7 +110,7 @@ class _Agents:
         while not stopped.wait(self._random.expovariate(self._rate)):
             call = self._repertoire.draw(self._random)
             self._hold(call, _ask(self._client, call))
-            if time.monotonic() - looked > _LOOK_SECONDS:
+            if time.monotonic() - looked > _LOOK_SECONDS / _haste(self._rate):
                 self._look(stopped)
                 looked = time.monotonic()
 
@@ -139,7 +139,7 @@ class _People:
     """Decides some of what is asked, after a while, each with a key of their own."""
 
     def __init__(self, url: str, keys: Mapping[str, str], *, rate: float, seed: int) -> None:
-        self._haste = max(1.0, rate / _CALM)  # the more is asked, the quicker they are, or nobody could keep up
+        self._haste = _haste(rate)
         self._doors = {user: HttpResources(url, key, **_PATIENCE) for user, key in keys.items()}
         self._random = Random(f"people {seed}")  # noqa: S311  nothing secret hangs on it
         self._due: dict[str, float | None] = {}
@@ -148,7 +148,7 @@ class _People:
         """Decide until stopped."""
         for approval in self._pending():  # what is there already was left to the visitor
             self._due[approval["id"]] = None
-        while not stopped.wait(_LOOK_SECONDS):
+        while not stopped.wait(_LOOK_SECONDS / self._haste):
             pending = self._pending()
             self._due = {one["id"]: self._due.get(one["id"], 0.0) for one in pending}
             for approval in pending:
@@ -197,6 +197,11 @@ class _People:
             return {}
         answer: Mapping[str, Any] = orjson.loads(told) if status == 200 else {}
         return answer
+
+
+def _haste(rate: float) -> float:
+    """How much quicker people and agents are where so much is asked a second: else nobody could keep up."""
+    return max(1.0, rate / _CALM)
 
 
 def _ask(client: Client, call: Call) -> Result:
