@@ -150,6 +150,12 @@ class Service:
         self._closing.callback(self.feed.close)
         self._open_uses(options, store, vault, clock, ids)
         sessions = self._open_doors(options, store, vault, secret, clock, ids)
+        # Once all that may refuse is open: a key that is made and never shown would lock everybody out.
+        self.first_key: NewKey | None = self._first_key(store)
+        self.control.post.drain()
+        self.workspaces.changed.append(self._take_up_keys)
+        self.workspaces.refresh()
+        self._take_up_keys()
         gate = Gate(
             Policies(FileSource), self.ledger, clock=clock, new_id=ids.new, masking=options.masking,
             patience=options.settings.patience, classifier=options.classifier, asking=self.asking.consent,
@@ -169,12 +175,6 @@ class Service:
         )  # fmt: skip
         self.tokens = Tokens(options.issuer, SqlSigningKeys(store), vault, JwtFormat(), clock=clock, new_id=ids.new)
         self.tokens.start()
-        # Once all that may refuse is open: a key that is made and never shown would lock everybody out.
-        self.first_key: NewKey | None = self._first_key(store)
-        self.control.post.drain()
-        self.workspaces.changed.append(self._take_up_keys)
-        self.workspaces.refresh()
-        self._take_up_keys()
 
     def _open_doors(  # noqa: PLR0913, PLR0917  what people come in by
         self, options: Options, store: Store, vault: AesVault, secret: str, clock: SystemClock, ids: Ids

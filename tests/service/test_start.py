@@ -15,7 +15,10 @@ from onpurpose.adapters.sql.documents import SqlDocuments
 from onpurpose.adapters.sql.engine import open_store
 from onpurpose.adapters.vault import VARIABLE
 from onpurpose.cli.main import main
+from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.revision import Change, Kind
+from onpurpose.place import Options
+from onpurpose.service import Service
 from tests.service.process import SHELL, ask, put_in_force, running
 
 POLICIES = 10_000
@@ -126,3 +129,27 @@ def test_a_port_that_is_taken_is_told_before_a_key_is_made(tmp_path: Path) -> No
         port = str(taken.getsockname()[1])
         assert f"127.0.0.1:{port}" in refused("--database", str(path), "--port", port)
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("unfit", "said"),
+    [
+        ({"ONPURPOSE_PUBLIC_URL": "nowhere"}, "ONPURPOSE_PUBLIC_URL"),
+        ({"ONPURPOSE_SMTP_URL": "smtp://mail.example"}, "ONPURPOSE_MAIL_FROM"),
+        ({"ONPURPOSE_SMTP_URL": "ftp://mail.example", "ONPURPOSE_MAIL_FROM": "a@b.example"}, "mail cannot be sent"),
+        ({"ONPURPOSE_SLACK_SIGNING_SECRET": "s"}, "ONPURPOSE_SLACK_BOT_TOKEN"),
+        ({"ONPURPOSE_WEBHOOK_REACH": "everywhere"}, "ONPURPOSE_WEBHOOK_REACH"),
+        ({"ONPURPOSE_OIDC_ISSUER": "https://id.example"}, "ONPURPOSE_OIDC_CLIENT_ID"),
+        ({"ONPURPOSE_OIDC_ROLES": "[]"}, "ONPURPOSE_OIDC_ROLES"),
+    ],
+)
+def test_an_unfit_environment_is_refused_before_the_first_key_is_made(
+    tmp_path: Path, unfit: dict[str, str], said: str
+) -> None:
+    path = str(tmp_path / "t.db")
+    around = {VARIABLE: SECRET}
+    with pytest.raises(OnPurposeError, match=said):
+        Service(Options(database=path, environment=around | unfit))
+    service = Service(Options(database=path, environment=around))
+    service.close()
+    assert service.first_key is not None
