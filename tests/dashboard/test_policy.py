@@ -179,6 +179,15 @@ def test_an_older_revision_keeps_its_own_numbers(house: Authors, author: Visitor
     author.get(f"{PAGE}?revision=77", 404)
 
 
+@pytest.mark.parametrize("part", ["revision=1", "slice=agent:bot"])
+def test_a_part_of_what_was_seen_is_no_evidence_for_a_promotion(house: Authors, promoter: Visitor, part: str) -> None:
+    house.save(OF_PURPOSE, NAME, EXAMPLE.replace("minutes: 5", "minutes: 6"))
+    house.call()
+    page = promoter.get(f"{PAGE}?{part}")
+    assert f'action="{PAGE}/promote"' not in page
+    assert "What counts for a promotion" in seen(page)
+
+
 @pytest.mark.parametrize("act", ["promote", "undo", "revert"])
 def test_authors_and_viewers_do_not_promote(house: Authors, author: Visitor, act: str) -> None:
     author.post(f"{PAGE}/{act}", 403, reason="x", revision="1")

@@ -124,7 +124,8 @@ def _lines(fields: Fields) -> Iterator[str]:
     for key in LISTS:
         texts = parted(getattr(fields, key))
         if texts:
-            yield f"  {key}: {_list(texts)}"
+            alone = key == "data_source_id" and len(texts) == 1
+            yield f"  {key}: {plain(texts[0]) if alone else _list(texts)}"
     yield from (f"  {line}" for line in _hours_lines(fields.hours))
     yield f"decision: {plain(fields.decision) if fields.decision else quoted('')}"
     if fields.token_ttl_minutes:

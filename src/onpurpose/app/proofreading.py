@@ -5,6 +5,8 @@ Nothing is written down and nothing is recorded.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from msgspec import Struct
 
 from onpurpose.app.drafts import asks_to_be_live
@@ -58,6 +60,16 @@ def own_name(kind: Kind, text: str) -> str:
     """The name that the text of a purpose or purpose policy gives itself. Raises `PolicyError`."""
     one = parse_purposes(text, str(kind))[0]
     return one.id if isinstance(one, Purpose) else one.policy_id
+
+
+@lru_cache(maxsize=4096)
+def stated(text: str) -> Purpose | PurposePolicy | None:
+    """The one purpose or purpose policy that a text states; `None` where it states none exactly. Remembered."""
+    try:
+        found = parse_purposes(text)
+    except PolicyError:
+        return None
+    return found[0] if len(found) == 1 else None
 
 
 def try_call(text: str, call: Call) -> Decision:

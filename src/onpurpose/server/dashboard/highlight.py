@@ -45,7 +45,7 @@ def drawn(text: str, problems: Sequence[Problem] = ()) -> list[Line]:
     for one in problems:
         sentence = f"{one.message}: {one.help}" if one.help else one.message
         by_line.setdefault(one.span.line, []).append(Told(sentence, one.severity is Severity.WARNING))
-    return list(_lines(text.split("\n"), by_line))
+    return list(_lines(text.removesuffix("\n").split("\n"), by_line))
 
 
 def _lines(lines: list[str], told: Mapping[int, list[Told]]) -> Iterator[Line]:

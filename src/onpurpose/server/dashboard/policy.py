@@ -86,7 +86,8 @@ class Showing:
         now = self._parts.clock.now()
         return self._parts.shell.render(
             request, "policy.html", principal, status=tried.status, view=view, here=path_of(kind, name),
-            states=states(standing), needs=needs(view.report), times=[one.start // _SECOND for one in view.report.days],
+            states=states(standing), whole=view.revision.number == standing.shadow and view.slice == ALL,
+            needs=needs(view.report), times=[one.start // _SECOND for one in view.report.days],
             series=series(view.report), purpose=purpose, found=tried,
             purpose_status=status_of(shelf, principal.workspace, purpose) if purpose else "",
             undo_until=until if until is not None and now < until else None,
@@ -144,8 +145,8 @@ def needs(report: ShadowReport) -> list[Need]:
         ),
         Need(text=f"watched for {MIN_DAYS:g} days (so far {watched:.1f})", there=watched >= MIN_DAYS),
         Need(
-            text=f"would deny surely less than {MOST_DENIED:.0%} of what it matches"
-            + (f" (up to {seen.would_deny.high:.1%})" if seen.would_deny.of else " (nothing matched yet)"),
+            text=f"would deny surely less than {100 * MOST_DENIED:g} % of what it matches"
+            + (f" (up to {100 * seen.would_deny.high:.1f} %)" if seen.would_deny.of else " (nothing matched yet)"),
             there=seen.would_deny.high < MOST_DENIED,
         ),
     ]

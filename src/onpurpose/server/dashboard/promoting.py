@@ -157,6 +157,6 @@ def overridable(report: ShadowReport) -> list[Override]:
         label = f"Accept less than {MIN_DAYS:g} days: at least"
         found.append(Override(name="min_days", label=label, seen=f"{math.floor(days * 10) / 10:g}"))
     if seen.would_deny.high >= MOST_DENIED:
-        label = f"Accept that it may deny {MOST_DENIED:.0%} of what it matches or more: at most, in percent"
+        label = f"Accept that it may deny {100 * MOST_DENIED:g} % of what it matches or more: at most, in percent"
         found.append(Override(name="would_deny", label=label, seen=f"{math.ceil(seen.would_deny.high * 1000) / 10:g}"))
     return found

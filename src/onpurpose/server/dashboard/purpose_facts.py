@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onpurpose.app.proofreading import proofread
+from onpurpose.app.proofreading import stated
 from onpurpose.app.shelf import Shelf
 from onpurpose.core.purpose import Purpose, PurposePolicy
 from onpurpose.core.revision import Kind, Revision, Standing
@@ -13,7 +13,7 @@ def purpose_id_of(shelf: Shelf, workspace: str, standing: Standing) -> str:
     if standing.kind is not Kind.PURPOSE_POLICY:
         return ""
     one = _in_force(shelf, workspace, standing)
-    document = None if one is None else proofread(one.kind, one.name, one.text).document
+    document = None if one is None else stated(one.text)
     return document.purpose_id if isinstance(document, PurposePolicy) else ""
 
 
@@ -21,7 +21,7 @@ def purpose_of(shelf: Shelf, workspace: str, purpose_id: str) -> Purpose | None:
     """The purpose as it is in force; `None` where there is none."""
     standing = shelf.find(workspace, Kind.PURPOSE, purpose_id)
     one = None if standing is None else _in_force(shelf, workspace, standing)
-    document = None if one is None else proofread(one.kind, one.name, one.text).document
+    document = None if one is None else stated(one.text)
     return document if isinstance(document, Purpose) else None
 
 

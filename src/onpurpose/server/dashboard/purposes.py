@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from onpurpose.core.revision import Kind, MissingError
 from onpurpose.core.session import Principal
 from onpurpose.core.token import LONGEST_SECONDS
 from onpurpose.server.dashboard import purpose_form, revoking
-from onpurpose.server.dashboard.purpose_facts import policies_of, purpose_of
+from onpurpose.server.dashboard.purpose_facts import policies_of, purpose_id_of, purpose_of
 from onpurpose.server.dashboard.revoking import Refused
 from onpurpose.server.dashboard.saving import Saved, path_of, save, states
 from onpurpose.server.dashboard.session import form_of, page
@@ -71,11 +72,13 @@ class Pages:
         after = request.query_params.get("after", "")[:256]
         standings = [one for one in shelf.standings(workspace, Kind.PURPOSE) if one.name > after]
         shown = standings[:MOST_SHOWN]
+        policies = shelf.standings(workspace, Kind.PURPOSE_POLICY)
+        counted = Counter(purpose_id_of(shelf, workspace, one) for one in policies)
         rows = [
             Row(
                 name=one.name,
                 purpose=purpose_of(shelf, workspace, one.name),
-                policies=len(policies_of(shelf, workspace, one.name)),
+                policies=counted[one.name],
             )
             for one in shown
         ]
