@@ -15,6 +15,9 @@ from onpurpose.server.dashboard.session import scope_of
 OPEN = frozenset({"/sign-in", "/sign-out", "/set-up", "/sign-in/link/{token}", "/sign-in/oidc", "/sign-in/oidc/back"})
 """The pages that need no session."""
 
+SIGNING_OUT = frozenset({"/account/password", "/account/sign-out-everywhere"})
+"""Forms whose good end is that one signs in again."""
+
 
 def guarded(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, str, Scope]]:
     """Method, path and scope of every page. A page that is neither guarded nor open fails the test."""
@@ -40,10 +43,11 @@ def check_refused(send: Any, method: str, path: str, scope: Scope, role: Role | 
     """
     response = send(method, path)
     who = role or "nobody"
+    kept_out = response.status_code == 401 or response.headers.get("location", "").startswith("/sign-in")
     if role is None:
-        kept_out = response.status_code == 401 or response.headers.get("location", "").startswith("/sign-in")
         assert kept_out, f"{who}: {method} {path} {response.status_code}"
     elif scope in SCOPES[role]:
-        assert response.status_code not in (401, 403), f"{who}: {method} {path} {response.status_code}"
+        assert response.status_code != 403, f"{who}: {method} {path} 403"
+        assert not kept_out or path in SIGNING_OUT, f"{who}: {method} {path} {response.status_code}"
     else:
         assert response.status_code == 403, f"{who}: {method} {path} {response.status_code}"
