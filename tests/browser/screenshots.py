@@ -41,8 +41,11 @@ SHOTS: Sequence[Shot] = (
     Shot(name="decisions", path="/decisions"),
     Shot(name="decision", path="/decisions", follow="/decisions/"),
     Shot(name="policies", path="/policies"),
-    Shot(name="policy", path="/policies", follow="/policies/purpose_policy/"),
+    Shot(name="policy", path="/policies/purpose_policy/support_lookup_business_hours"),
+    Shot(name="policy-dark", path="/policies/purpose_policy/support_lookup_business_hours", scheme="dark"),
+    Shot(name="policy-history", path="/policies/purpose_policy/support_lookup_business_hours/history"),
     Shot(name="new-policy", path="/policies/new"),
+    Shot(name="new-capability-policy", path="/policies/new/capability"),
     Shot(name="purposes", path="/purposes"),
     Shot(name="purpose", path="/purposes", follow="/purposes/"),
     Shot(name="approvals", path="/approvals"),
@@ -51,6 +54,9 @@ SHOTS: Sequence[Shot] = (
     Shot(name="approvals-phone-dark", path="/approvals", device="phone", scheme="dark"),
     Shot(name="audit", path="/audit"),
     Shot(name="settings", path="/settings"),
+    Shot(name="users", path="/settings/users"),
+    Shot(name="channels", path="/settings/channels"),
+    Shot(name="keys", path="/settings/keys"),
     Shot(name="account", path="/account"),
 )
 """The pictures of pages that are for whoever is signed in."""
