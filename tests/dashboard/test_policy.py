@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
 from onpurpose.core.access import Role
 from onpurpose.core.call import Identity
 from onpurpose.core.revision import Kind
+from onpurpose.server.dashboard.feed import Filters
 from tests.app.world import DAY
 from tests.dashboard.authors import EXAMPLE, HOSTILE, NAME, PAGE, Authors, Visitor, authors, form_in, seen
 
@@ -55,7 +59,7 @@ def test_it_tells_the_numbers_with_counts_and_intervals(house: Authors, author: 
     assert "Would-deny rate 0.0 %" in told
     assert "Confidence drift" in told
     assert f'href="/decisions/{blocked.decision_id}"' in page
-    assert "helper: crm.read" in told
+    assert "helper : crm.read" in told
     assert "The three numbers, day by day" in told
     assert "Missing: at least 50 calls matched (so far 3)" in told
     assert "Missing: watched for 3 days" in told
@@ -72,6 +76,16 @@ def test_slices_are_one_click_away(house: Authors, author: Visitor) -> None:
     assert "50.0 %" in told
     assert "(1 of 2)" in told
     assert "alone" not in seen(author.get(f"{PAGE}?slice=agent:nobody"))
+
+
+def test_what_is_worth_a_look_is_one_click_away(house: Authors, author: Visitor) -> None:
+    house.call("helper", "sales")
+    page = author.get(PAGE)
+    for part in ("blocked=yes", "shadow=deny", "shadow=ask"):
+        link = html.unescape(next(one for one in re.findall(r'href="(/decisions[^"]*)"', page) if part in one))
+        filters = Filters.of(dict(parse_qsl(link.partition("?")[2])))
+        assert filters.policy == NAME
+        assert part.partition("=")[2] in (filters.blocked, filters.shadow)
 
 
 def test_before_any_call_it_says_that_nothing_was_seen(author: Visitor) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +18,7 @@ from onpurpose.core.revision import Revision, Standing
 from onpurpose.core.session import Principal
 from onpurpose.core.statistics import MIN_DAYS, MIN_MATCHED, MOST_DENIED
 from onpurpose.server.dashboard import promoting, revisions
+from onpurpose.server.dashboard.feed import Filters
 from onpurpose.server.dashboard.highlight import drawn
 from onpurpose.server.dashboard.promoting import Tried
 from onpurpose.server.dashboard.purpose_facts import purpose_id_of, status_of
@@ -171,10 +171,9 @@ def _share(count: int, of: int) -> float | None:
 
 def searches(view: View) -> dict[str, str]:
     """Where all calls of a kind are, by kind."""
-    name = view.standing.name
+    policy = Filters(policy=view.standing.name)
     return {
-        "newly_blocked": "/decisions?" + urlencode({"policy": name, "newly_blocked": "true"}),
-        "would_deny": "/decisions?" + urlencode({"policy": name, "shadow_outcome": "deny"}),
-        "would_ask": "/decisions?" + urlencode({"policy": name, "shadow_outcome": "require_approval"}),
-        "all": "/decisions?" + urlencode({"policy": name}),
+        "newly_blocked": policy.link(blocked="yes"),
+        "would_deny": policy.link(shadow="deny"),
+        "would_ask": policy.link(shadow="ask"),
     }
