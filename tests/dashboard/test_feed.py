@@ -241,6 +241,35 @@ def test_whoever_is_not_signed_in_gets_no_stream(house: Watchers) -> None:
     assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/sign-in")
 
 
+def test_a_stream_ends_with_its_session(house: Watchers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "BEAT_SECONDS", 0.02)
+    with house.visitor() as visitor:
+        address = connected(visitor.get("/decisions"))
+        with visitor.client.stream("GET", address) as answer:
+            lines = answer.iter_lines()
+            assert ": still here" in (next(lines) for _ in range(4))
+            signed_in = house.parts.sessions.signed_in
+            signed_in.end_all(next(one for one in house.world.access.users("default") if one.id == "viewer"), by="ann")
+            assert set(lines) <= {"", ": still here"}
+
+
+def test_only_so_many_streams_are_open_at_once(house: Watchers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "MOST_STREAMS", 1)
+    address = connected(house.get("/decisions"))
+    with stream(house, address) as lines:
+        assert next(lines) == "retry: 1000"
+        with house.visitor() as visitor:
+            answer = visitor.client.get(address)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+
+
+def test_long_names_are_cut_in_rows_and_whole_in_links(house: Watchers) -> None:
+    house.record("d1", capability="c" * 200)
+    text = house.get("/decisions")
+    assert f'href="/decisions?capability={"c" * 200}"' in text
+    assert f"<bdi>{'c' * 95}…</bdi>" in text
+
+
 def test_a_stream_ends_with_the_service(house: Watchers) -> None:
     with stream(house, connected(house.get("/decisions"))) as lines:
         assert next(lines) == "retry: 1000"
