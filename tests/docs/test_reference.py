@@ -36,7 +36,8 @@ ERRORS = page("docs/errors.md")
 LANG = sorted((ROOT / "src/onpurpose/lang").glob("*.py"))
 
 LIMITED = ("core.call", "core.text", "core.numbers", "core.paths", "core.domains", "core.record", "lang.decoding",
-           "lang.nodes", "lang.scalars", "lang.read", "lang.routing", "lang.arguments", "lang.conditions", "lang.shapes")  # fmt: skip
+           "lang.nodes", "lang.scalars", "lang.read", "lang.routing", "lang.arguments", "lang.conditions",
+           "lang.shapes")  # fmt: skip
 """The modules whose every limit a user can meet; of `lang.report`, the number of problems alone."""
 
 WORDS = (
