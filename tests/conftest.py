@@ -1,4 +1,4 @@
-"""What every test shares: how Hypothesis looks for examples, and a PostgreSQL."""
+"""What every test shares: how Hypothesis looks for examples, a PostgreSQL, and a browser."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.postgres", "tests.browser.opening"]
 
 # On a shared machine a slow example is no finding; where a run decides whether a change lands, the
 # examples are the same each time, and everywhere else they are new ones.
