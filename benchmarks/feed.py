@@ -182,15 +182,18 @@ GROUP BY workspace, at - at % {0}
 """
 
 
-def fill(feed: SqlFeed, rows: int, seconds: float) -> tuple[int, float]:
-    """Decisions straight into the tables, their indexes made at the end; how many, and how long all of it took."""
+def fill(feed: SqlFeed, rows: int, seconds: float, first_at: int = START) -> tuple[int, float]:
+    """Decisions straight into the tables, their indexes made at the end; how many, and how long all of it took.
+
+    The first was made at `first_at`, in microseconds UTC.
+    """
     start, held = time.perf_counter(), 0
     with feed.engine.connect().execution_options(**{IMMEDIATE: True}) as connection, connection.begin():
         indexes = made(connection)
         for index in indexes:
             connection.execute(DropIndex(index))
         insert = text(_DECISIONS.format(numbers=_NUMBERS))
-        fixed = {"start": START, "step": STEP, "digest": DIGEST, "chain": "c" * 32}
+        fixed = {"start": first_at, "step": STEP, "digest": DIGEST, "chain": "c" * 32}
         while held < rows and time.perf_counter() - start < seconds / 4:  # the indexes take the rest
             high = min(rows, held + MILLION)
             connection.execute(insert, fixed | {"low": held + 1, "high": high})
@@ -205,7 +208,7 @@ def fill(feed: SqlFeed, rows: int, seconds: float) -> tuple[int, float]:
     if feed.engine.dialect.name == "postgresql":
         with feed.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM (ANALYZE)")  # the server does so by itself, every 100,000 decisions
-    feed.add(counted(feed, held))
+    feed.add(counted(feed, held, first_at))
     return held, time.perf_counter() - start
 
 
@@ -220,14 +223,14 @@ def percent(connection: Connection) -> str:
     return "%%" if connection.dialect.paramstyle in {"format", "pyformat"} else "%"
 
 
-def counted(feed: SqlFeed, held: int) -> Batch:
+def counted(feed: SqlFeed, held: int, first_at: int) -> Batch:
     """A rollup as large as it gets, a thousand agents of it apart, over all the days."""
     tally = Tally(Names(lambda _: ()))
     verdict = Verdict(kind=POLICY.kind, name=POLICY.name, revision=POLICY.revision, matched=True, would="allow")
     for n in range(1, held, max(1, held // 50_000)):
         tally.add(
             Judgement(
-                workspace="acme", at=START + n * STEP, agent_id=f"agent-{n % 5000}", groups=("support",),
+                workspace="acme", at=first_at + n * STEP, agent_id=f"agent-{n % 5000}", groups=("support",),
                 capability=f"service{n % 30}.action{n % 7}", confidence=0.9, verdicts=[verdict],
             )
         )  # fmt: skip

@@ -56,6 +56,12 @@ _WEIGHT = """
   .reduce((sum, entry) => sum + entry.decodedBodySize, 0)
 """
 
+_FIRST_PAINT = """
+new Promise((done) => new PerformanceObserver((list) => {
+  for (const entry of list.getEntriesByName("first-contentful-paint")) done(entry.startTime);
+}).observe({ type: "paint", buffered: true }))
+"""
+
 
 @dataclass
 class Window:
@@ -93,7 +99,7 @@ class Window:
 
     def first_paint(self) -> float:
         """After how many milliseconds something was seen, since the page was asked for."""
-        found: float = self.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        found: float = self.page.evaluate(_FIRST_PAINT)
         return found
 
     def faults(self) -> list[str]:
