@@ -39,10 +39,15 @@ house: $(READY)
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -d $(VENV)/site
 
-# The whole suite, its coverage measured; core and lang must be covered to the last branch.
+# The whole suite, its coverage measured; core and lang must be covered to the last branch. Two runs side by side:
+# tests of whole processes and browsers mostly wait, and what they print is shown when both have ended.
+APART := tests/browser tests/dashboard tests/demo tests/service
+
 coverage: $(READY)
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest
+	@$(BIN)/python -m coverage run -m pytest $(APART) >$(VENV)/apart.log 2>&1 & apart=$$!; \
+	$(BIN)/python -m coverage run -m pytest $(APART:%=--ignore=%); rest=$$?; \
+	wait $$apart; apart=$$?; cat $(VENV)/apart.log; test $$rest -eq 0 -a $$apart -eq 0
 	@$(BIN)/python -m coverage combine -q
 	$(BIN)/python -m coverage report --include='src/onpurpose/core/*,src/onpurpose/lang/*' --fail-under=100
 	@$(BIN)/python -m coverage report | tail -n 1

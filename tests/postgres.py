@@ -262,7 +262,13 @@ def _from_debian() -> Path | None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update"], ["install", "-y", "--no-install-recommends", "postgresql"]):
         with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(["apt-get", "-qq", *command], check=False, env=environment, capture_output=True, timeout=300)
+            subprocess.run(
+                ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *command],
+                check=False,
+                env=environment,
+                capture_output=True,
+                timeout=300,
+            )
     return _installed()
 
 

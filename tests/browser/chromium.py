@@ -240,5 +240,11 @@ def _from_debian() -> Path | None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"]):
         with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(["apt-get", "-qq", *command], check=False, env=environment, capture_output=True, timeout=600)
+            subprocess.run(
+                ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *command],
+                check=False,
+                env=environment,
+                capture_output=True,
+                timeout=600,
+            )
     return _installed()
