@@ -68,6 +68,9 @@ class Story:
 def story(browsing: Browsing, tmp_path: Path) -> Iterator[Story]:
     with whole(tmp_path) as at:
         yield Story(at, browsing, browsing.open())
+        for window in browsing.windows:  # before the service ends: pages ask it how things stand
+            window.check()
+            window.page.close()
 
 
 @pytest.fixture
