@@ -39,7 +39,7 @@ SHOTS: Sequence[Shot] = (
     Shot(name="overview", path="/"),
     Shot(name="overview-dark", path="/", scheme="dark"),
     Shot(name="decisions", path="/decisions"),
-    Shot(name="decision", path="/decisions", follow="/decisions/"),
+    Shot(name="decision", path="/decisions?blocked=yes", follow="/decisions/"),
     Shot(name="policies", path="/policies"),
     Shot(name="policy", path="/policies/purpose_policy/support_lookup_business_hours"),
     Shot(name="policy-dark", path="/policies/purpose_policy/support_lookup_business_hours", scheme="dark"),
