@@ -278,3 +278,11 @@ def test_a_call_is_decided_alike_wherever_it_is_asked(bench: Bench, tmp_path: An
         there = bench.ask(command)
         assert (here.outcome, here.digest) == (there.outcome, there.digest)
         assert [reason.code for reason in here.reasons] == [reason.code for reason in there.reasons]
+
+
+def test_a_call_that_no_policy_covers_is_told_so(bench: Bench) -> None:
+    bench.put(Kind.POLICY, "shell", SHELL)
+    bench.put(Kind.INDEX, "index", "policies:\n  - file: shell.yaml\n    agents: [somebody-else]\n")
+    result = bench.ask()
+    assert (result.outcome, result.reasons[0].code) == (Outcome.DENY, "no_policy")
+    assert result.reasons[0].message == "no policy is in force for this call"

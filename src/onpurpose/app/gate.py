@@ -14,13 +14,13 @@ import orjson
 from msgspec import Struct
 
 from onpurpose.app.masking import Masking
-from onpurpose.app.policies import NOTHING, Policies, State
+from onpurpose.app.policies import Policies, State
 from onpurpose.app.workspace import InForce
 from onpurpose.core.access import ApiKey
 from onpurpose.core.call import Call, Identity
 from onpurpose.core.canonical import digest
 from onpurpose.core.decide import decide_on, judge, read_facts
-from onpurpose.core.decision import NO_POLICY, Code, Decision, denial
+from onpurpose.core.decision import Code, Decision, denial
 from onpurpose.core.facts import Facts, Malformed
 from onpurpose.core.intent import Intent
 from onpurpose.core.outcome import Outcome
@@ -336,7 +336,7 @@ class Gate:
 def _decide_all(states: tuple[State, ...], call: Call, facts: Facts) -> Decision:
     for state in states:
         if state.refusal is not None:
-            return NO_POLICY if state is NOTHING else state.refusal
+            return state.refusal
     return decide_on(tuple(policy for state in states for policy in state.policies), call, facts)
 
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 import orjson
 
 from onpurpose.core.compile import CompiledPolicy, compile_policy, compile_steps
-from onpurpose.core.decision import Code, Decision, denial
+from onpurpose.core.decision import NO_POLICY, Code, Decision, denial
 from onpurpose.core.policy import Policy
 from onpurpose.core.span import PolicyError
 from onpurpose.core.values import plain
@@ -308,6 +308,7 @@ class Policies:
 
 
 NOTHING = State("no policy", None, "no policy covers the call")
+NOTHING.refusal = NO_POLICY
 
 _UNREADABLE = "unreadable"
 """In place of the digest of a text that could not be read at all."""
