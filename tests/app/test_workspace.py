@@ -282,7 +282,7 @@ def test_a_call_is_decided_alike_wherever_it_is_asked(bench: Bench, tmp_path: An
 
 def test_a_call_that_no_policy_covers_is_told_so(bench: Bench) -> None:
     bench.put(Kind.POLICY, "shell", SHELL)
-    bench.put(Kind.INDEX, "index", "policies:\n  - file: shell.yaml\n    agents: [somebody-else]\n")
+    bench.put(Kind.INDEX, "index", "policies:\n  - file: shell.yaml\n    agent: somebody-else\n")
     result = bench.ask()
     assert (result.outcome, result.reasons[0].code) == (Outcome.DENY, "no_policy")
     assert result.reasons[0].message == "no policy is in force for this call"
