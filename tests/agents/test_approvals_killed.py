@@ -81,7 +81,7 @@ def test_an_agent_that_is_killed_between_its_decision_and_asking_asks_when_it_co
 CLICK_AND_DIE = """
 from onpurpose.app.outbox import Post
 from tests.agents.people import People
-Post.deliver = lambda self: os.kill(os.getpid(), 9)
+Post.drain = lambda self: os.kill(os.getpid(), 9)
 People(log).grant(sys.argv[2])
 """
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from onpurpose.app.case_text import MOST_CHARACTERS, Wrought, case_of
@@ -60,6 +60,7 @@ def test_a_case_expects_the_outcome_the_rule_and_the_reason() -> None:
     assert (made.tried, made.failure, made.file) == (True, "", "base_d1.test.yaml")
 
 
+@example(payload={"": 1e-06, "a": -5e22, "b": [1e16, 1.5e-300]})
 @given(payload=st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=10), JSON, max_size=4))
 def test_whatever_json_a_payload_is_a_case_reads_back_as_it_is(payload: dict[str, Any]) -> None:
     assert case(case_of(told(payload=payload), text_of)).call.payload == orjson.loads(orjson.dumps(payload))

@@ -541,7 +541,8 @@ def test_a_start_and_a_close_at_once_end() -> None:
         courier = world.courier(poll_seconds=3600.0)
         courier.start()
         courier.close(patience=30.0)
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("onpurpose-")] == []
+    lanes = {f"onpurpose-{channel}" for channel in Channel}
+    assert [thread.name for thread in threading.enumerate() if thread.name in lanes] == []
 
 
 def test_a_store_that_fails_amid_a_round_leaves_the_rest_to_the_next() -> None:

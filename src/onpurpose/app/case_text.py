@@ -125,11 +125,15 @@ def _flow(value: Any) -> str:
         return "[" + ", ".join(map(_flow, value)) + "]"
     if isinstance(value, str):
         return quoted(value)
-    return (
-        {None: "null", True: "true", False: "false"}[value]
-        if value is None or value is True or value is False
-        else repr(value)
-    )
+    if value is None or value is True or value is False:
+        return {None: "null", True: "true", False: "false"}[value]
+    return _number(value)
+
+
+def _number(value: float) -> str:
+    """A number as YAML 1.1 and 1.2 read it alike: with a point before an exponent."""
+    mantissa, e, exponent = repr(value).partition("e")
+    return f"{mantissa}.0e{exponent}" if e and "." not in mantissa else repr(value)
 
 
 def _hides(value: Any) -> bool:

@@ -26,7 +26,7 @@ VERBS = {
     "audit": ("audit", "audit", "Verify, export and follow the audit log."),
     "approvals": ("approvals", "approvals", "See what agents ask people, and decide it."),
     "serve": ("serve", "serve", "Serve decisions over HTTP, with everything they need in one database."),
-    "demo": ("demo", "demo", "Serve sample data, with agents that go on asking, to look around in."),
+    "demo": ("demo", "demo", "Serve a workspace with sample data, in which agents go on asking."),
     "pull": ("workspace", "pull", "Write the documents of a service's workspace into a folder."),
     "push": ("workspace", "push", "Write a folder's documents into a service's workspace."),
     "diff": ("workspace", "diff", "Show what differs between a service's workspace and a folder."),
