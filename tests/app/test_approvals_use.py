@@ -11,8 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from onpurpose.adapters.memory_approvals import MemoryApprovals
-from onpurpose.app.approvals import Consumed
-from onpurpose.app.turned_away import MOST_A_MINUTE
+from onpurpose.app.approvals import MOST_REFUSED, Consumed
 from onpurpose.core.act import State, Via
 from onpurpose.core.approval import Approval, NotEligibleError, Wanted
 from onpurpose.core.decision import Code
@@ -462,11 +461,11 @@ def test_a_workspace_that_tells_nobody_owes_nothing(office: Office) -> None:
 
 def test_attempts_that_are_refused_are_recorded_but_never_so_many_that_they_flood_the_log(office: Office) -> None:
     approval = office.ask()
-    for _ in range(MOST_A_MINUTE + 25):
+    for _ in range(MOST_REFUSED + 25):
         with pytest.raises(NotEligibleError):
             office.desk.grant("acme", approval.id, "dee", via=Via.SLACK)
     refused = [one for one in office.notes() if one["kind"] == "approval.refused"]
-    assert len(refused) == MOST_A_MINUTE
+    assert len(refused) == MOST_REFUSED
     assert {"by": "dee", "via": "slack", "workspace": "acme", "approval": approval.id}.items() <= refused[0].items()
     assert refused[0]["why"] == "you are not among the approvers of this request"
     office.clock.pass_seconds(60)

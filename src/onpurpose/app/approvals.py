@@ -57,6 +57,9 @@ DENIAL_REASONS = (
 MOST_CANDIDATES = 100
 """How many people a delegation is offered to."""
 
+MOST_REFUSED = 600
+"""How many refused attempts are recorded in a minute: as many as a crowd that clicks at once may make."""
+
 _BATCH = 100
 _MOST_BATCHES = 100
 
@@ -99,7 +102,7 @@ class Desk:
         sources = Sources(people=people, settings=settings)
         self._changes = Changes(approvals, post, self._waits, sources=sources, clock=clock, new_id=new_id, woken=woken)
         self._asking = Asking(approvals, self._changes, settings=settings, masking=masking)
-        self.refused = TurnedAway(ledger, masking, clock=clock, new_id=new_id)
+        self.refused = TurnedAway(ledger, masking, clock=clock, new_id=new_id, most=MOST_REFUSED)
 
     # -- the agent's side
 

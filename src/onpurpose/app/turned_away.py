@@ -17,7 +17,7 @@ from onpurpose.ports import Clock, Ledger
 log = logging.getLogger("onpurpose")
 
 MOST_A_MINUTE = 60
-"""How many attempts are recorded in a minute by one process; of more, how many there were."""
+"""How many attempts are recorded in a minute by one process, unless said otherwise; of more, how many there were."""
 
 _MINUTE = 60_000_000
 _LONGEST = 500
@@ -26,8 +26,17 @@ _LONGEST = 500
 class TurnedAway:
     """Records attempts, those on approvals as `approval.refused`. Thread-safe; never raises, and waits for nothing."""
 
-    def __init__(self, ledger: Ledger | None, masking: Masking, *, clock: Clock, new_id: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger | None,
+        masking: Masking,
+        *,
+        clock: Clock,
+        new_id: Callable[[int], str],
+        most: int = MOST_A_MINUTE,
+    ) -> None:
         self._ledger = ledger
+        self._most = most
         self._masking = masking
         self._clock = clock
         self._new_id = new_id
@@ -65,7 +74,7 @@ class TurnedAway:
         with self._lock:
             if at // _MINUTE != self._minute:
                 self._minute, self._count = at // _MINUTE, 0
-            if self._count >= MOST_A_MINUTE:
+            if self._count >= self._most:
                 self._left_out += 1
                 return None
             self._count += 1
