@@ -156,6 +156,21 @@ credentials = Table(
 )
 """`password` is an encoded Argon2 hash, `totp` and `proposed` are sealed, `recovery` is a list of hex in JSON."""
 
+identities = Table(
+    "identities",
+    metadata,
+    Column("workspace", Text, primary_key=True),
+    Column("issuer", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("linked_at", NUMBER, nullable=False),
+    ForeignKeyConstraint(["workspace", "user"], ["users.workspace", "users.id"], name="identities_user"),
+    UniqueConstraint("workspace", "user", "issuer", name="identities_one"),
+    sqlite_strict=True,
+)
+"""Who users are to other services that sign them in. `email` is what the service vouched for at the link."""
+
 outbox = Table(
     "outbox",
     metadata,
