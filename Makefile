@@ -10,6 +10,9 @@ AUDIT := demo.db
 
 .PHONY: demo test lint types house tests coverage docs clean setup
 
+# Hundreds of processes start in the tests: without bytecode each would compile what it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 setup: $(READY)
 
 $(READY): requirements.lock pyproject.toml
