@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from onpurpose.core.session import Credential, Departure, Session
+from onpurpose.core.session import Credential, Departure, LinkedIdentity, Session
 
 
 class Sessions(Protocol):
@@ -51,6 +51,30 @@ class Credentials(Protocol):
         `ConflictError` unless the store holds the version before it (none, before the first: 1), and
         `MissingError` where the workspace has no such user.
         """
+        ...
+
+
+class Identities(Protocol):
+    """Who users are to other services that sign them in. Each method is one transaction; notes as in `Sessions`."""
+
+    def find(self, workspace: str, issuer: str, subject: str) -> LinkedIdentity | None:
+        """Whose that identity is."""
+        ...
+
+    def link(self, identity: LinkedIdentity, *, notes: Sequence[bytes]) -> None:
+        """Keep whose it is.
+
+        `ConflictError` where it is somebody's already, or the user has another one of that issuer, and
+        `MissingError` where the workspace has no such user who is not disabled.
+        """
+        ...
+
+    def unlink(self, identity: LinkedIdentity, *, notes: Sequence[bytes]) -> bool:
+        """It is nobody's any more, and all sessions of its user end; false where it was not theirs."""
+        ...
+
+    def of(self, workspace: str, user: str) -> list[LinkedIdentity]:
+        """The user's, by issuer."""
         ...
 
 

@@ -12,17 +12,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from onpurpose.adapters.memory_sign_ins import MemoryCredentials, MemorySessions
+from onpurpose.adapters.memory_sign_ins import MemoryCredentials, MemoryIdentities, MemorySessions
 from onpurpose.adapters.memory_store import MemoryAccess, MemoryDocuments
 from onpurpose.adapters.sql.access import SqlAccess
 from onpurpose.adapters.sql.documents import SqlDocuments
 from onpurpose.adapters.sql.engine import open_store
-from onpurpose.adapters.sql.sign_ins import SqlCredentials, SqlSessions
+from onpurpose.adapters.sql.sign_ins import SqlCredentials, SqlIdentities, SqlSessions
 from onpurpose.core.access import Role, User, Workspace
 from onpurpose.core.revision import ConflictError, MissingError
-from onpurpose.core.session import Credential, Session
+from onpurpose.core.session import Credential, LinkedIdentity, Session
 from onpurpose.ports import Access, Outbox
-from onpurpose.sign_in_ports import Credentials, Sessions
+from onpurpose.sign_in_ports import Credentials, Identities, Sessions
 
 
 @dataclass
@@ -33,6 +33,7 @@ class Kept:
     outbox: Outbox
     sessions: Sessions
     credentials: Credentials
+    identities: Identities
 
     def __post_init__(self) -> None:
         for workspace, names in (("acme", ("ann", "bob")), ("other", ("ann",))):
@@ -50,11 +51,12 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
         documents = MemoryDocuments()
         access = MemoryAccess(documents)
         sessions = MemorySessions(access)
-        yield Kept(access, documents, sessions, MemoryCredentials(access, sessions))
+        credentials, identities = MemoryCredentials(access, sessions), MemoryIdentities(access, sessions)
+        yield Kept(access, documents, sessions, credentials, identities)
         return
     database = str(tmp_path / "s.db") if request.param == "sqlite" else request.getfixturevalue("postgres_store_url")
     with contextlib.closing(open_store(database)) as store, contextlib.closing(SqlDocuments(store)) as outbox:
-        yield Kept(SqlAccess(store), outbox, SqlSessions(store), SqlCredentials(store))
+        yield Kept(SqlAccess(store), outbox, SqlSessions(store), SqlCredentials(store), SqlIdentities(store))
 
 
 def person(name: str = "ann", workspace: str = "acme", **rest: object) -> User:
@@ -218,3 +220,87 @@ def test_of_several_who_keep_the_same_version_one_wins(kept: Kept) -> None:
         thread.join(20)
     assert len(won) == 1
     assert kept.credentials.get("acme", "ann") == credential(failures=won[0])
+
+
+# -- who users are elsewhere
+
+
+def identity(subject: str = "s1", user: str = "ann", **rest: object) -> LinkedIdentity:
+    made = LinkedIdentity(
+        workspace="acme", issuer="https://idp.example", subject=subject, user=user, email="ann@corp.example",
+        linked_at=7,
+    )  # fmt: skip
+    return msgspec.structs.replace(made, **rest)
+
+
+def found(kept: Kept, given: LinkedIdentity) -> LinkedIdentity | None:
+    return kept.identities.find(given.workspace, given.issuer, given.subject)
+
+
+def test_an_identity_comes_back_as_it_was_linked_and_is_found_by_all_of_it(kept: Kept) -> None:
+    given = identity("S'1", email="Ann@corp.example", linked_at=2**62)
+    kept.identities.link(given, notes=[b"linked"])
+    assert found(kept, given) == given
+    for other in (identity("s'1"), identity("S'1", issuer="https://idp.example/"), identity("S'1", workspace="other")):
+        assert found(kept, other) is None
+    assert kept.notes() == [b"linked"]
+
+
+def test_a_user_has_one_identity_of_each_issuer_and_each_is_one_users(kept: Kept) -> None:
+    kept.identities.link(identity(), notes=[])
+    for taken in (identity("s2"), identity(user="bob"), identity()):
+        with pytest.raises(ConflictError):
+            kept.identities.link(taken, notes=[b"note"])
+    elsewhere, far = identity(issuer="https://a.example"), identity(workspace="other")
+    for free in (elsewhere, far, identity("s2", "bob")):
+        kept.identities.link(free, notes=[])
+    assert kept.identities.of("acme", "ann") == [elsewhere, identity()]
+    assert kept.identities.of("acme", "bob") == [identity("s2", "bob")]
+    assert kept.identities.of("other", "ann") == [far]
+    assert kept.notes() == []
+
+
+def test_who_is_not_there_or_disabled_is_linked_to_nothing(kept: Kept) -> None:
+    kept.access.put(person("bob", disabled_at=5), notes=[])
+    before = kept.notes()
+    for stranger in (identity(user="eve"), identity(user="bob"), identity(workspace="nowhere")):
+        with pytest.raises(MissingError):
+            kept.identities.link(stranger, notes=[b"linked"])
+        assert found(kept, stranger) is None
+    assert kept.notes() == before
+
+
+def test_unlinking_signs_the_user_out_everywhere_and_lets_another_be_linked(kept: Kept) -> None:
+    opened(kept, session(1), session(2), session(3, "bob"), session(4, "ann", "other"))
+    kept.identities.link(identity(), notes=[])
+    for other in (identity("s2"), identity(user="bob"), identity(workspace="other")):
+        assert kept.identities.unlink(other, notes=[b"note"]) is False
+    assert len(kept.sessions.of("acme", "ann")) == 2
+    assert kept.identities.unlink(identity(), notes=[b"unlinked"]) is True
+    assert kept.identities.unlink(identity(), notes=[b"again"]) is False
+    assert (found(kept, identity()), kept.sessions.of("acme", "ann")) == (None, [])
+    assert (len(kept.sessions.of("acme", "bob")), len(kept.sessions.of("other", "ann"))) == (1, 1)
+    kept.identities.link(identity("s2"), notes=[])
+    assert kept.notes() == [b"unlinked"]
+
+
+@pytest.mark.parametrize("contested", ["user", "identity"])
+def test_of_several_who_link_at_once_one_wins(kept: Kept, contested: str) -> None:
+    won: list[LinkedIdentity] = []
+    start = threading.Barrier(4)
+
+    def link(number: int) -> None:
+        user = "ann" if contested == "user" or number % 2 else "bob"
+        mine = identity("s1" if contested == "identity" else f"s{number}", user, linked_at=number)
+        start.wait(10)
+        with contextlib.suppress(ConflictError):
+            kept.identities.link(mine, notes=[])
+            won.append(mine)
+
+    threads = [threading.Thread(target=link, args=(number,)) for number in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert kept.identities.of("acme", "ann") + kept.identities.of("acme", "bob") == won
+    assert len(won) == 1

@@ -1,4 +1,4 @@
-"""Sessions and credentials in dictionaries: for tests and trials, gone with the process."""
+"""Sessions, credentials and identities in dictionaries: for tests and trials, gone with the process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from onpurpose.core.access import User
 from onpurpose.core.revision import ConflictError, MissingError
-from onpurpose.core.session import Credential, Session
+from onpurpose.core.session import Credential, LinkedIdentity, Session
 
 if TYPE_CHECKING:
     from onpurpose.adapters.memory_store import MemoryAccess
@@ -97,3 +97,50 @@ class MemoryCredentials:
             if signs_out:
                 self._sessions.end(*key, session_hash=None, notes=())
             self._access.tell(notes)
+
+
+class MemoryIdentities:
+    """`Identities` in a dictionary, beside the users and their sessions. Thread-safe."""
+
+    def __init__(self, access: MemoryAccess, sessions: MemorySessions) -> None:
+        self._access = access
+        self._sessions = sessions
+        self._identities: dict[tuple[str, str, str], LinkedIdentity] = {}
+
+    def find(self, workspace: str, issuer: str, subject: str) -> LinkedIdentity | None:
+        """Whose that identity is."""
+        with self._access.lock:
+            return self._identities.get((workspace, issuer, subject))
+
+    def link(self, identity: LinkedIdentity, *, notes: Sequence[bytes]) -> None:
+        """Keep whose it is."""
+        with self._access.lock:
+            user = self._access.user(identity.workspace, identity.user)
+            if user is None or user.disabled_at is not None:
+                raise MissingError(f"there is no user `{identity.user}` who may sign in")
+            theirs = any(one.issuer == identity.issuer for one in self.of(identity.workspace, identity.user))
+            if theirs or _key(identity) in self._identities:
+                raise ConflictError("the identity is linked, or its user has another one")
+            self._identities[_key(identity)] = identity
+            self._access.tell(notes)
+
+    def unlink(self, identity: LinkedIdentity, *, notes: Sequence[bytes]) -> bool:
+        """It is nobody's any more, and all sessions of its user end; false where it was not theirs."""
+        with self._access.lock:
+            held = self._identities.get(_key(identity))
+            if held is None or held.user != identity.user:
+                return False
+            del self._identities[_key(identity)]
+            self._sessions.end(identity.workspace, identity.user, session_hash=None, notes=())
+            self._access.tell(notes)
+            return True
+
+    def of(self, workspace: str, user: str) -> list[LinkedIdentity]:
+        """The user's, by issuer."""
+        with self._access.lock:
+            found = [one for one in self._identities.values() if (one.workspace, one.user) == (workspace, user)]
+        return sorted(found, key=lambda one: one.issuer)
+
+
+def _key(identity: LinkedIdentity) -> tuple[str, str, str]:
+    return identity.workspace, identity.issuer, identity.subject

@@ -17,6 +17,7 @@ __all__ = [
     "SCOPES",
     "Credential",
     "Departure",
+    "LinkedIdentity",
     "Principal",
     "ProviderError",
     "Role",
@@ -119,6 +120,21 @@ class Credential(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Credential({self.user!r} of {self.workspace!r}, version {self.version})"
+
+
+class LinkedIdentity(Struct, frozen=True, kw_only=True):
+    """Who a user is to another service: what it calls itself (`issuer`) and them (`subject`), neither ever reused.
+
+    `email` is the address that the service vouched for when they were linked, for people to know it by;
+    nobody is found by it. `linked_at` is in microseconds UTC.
+    """
+
+    workspace: str
+    issuer: str
+    subject: str
+    user: str
+    email: str
+    linked_at: int
 
 
 class ProviderError(OnPurposeError):

@@ -1,10 +1,11 @@
-"""Who is signed in, and what users prove themselves with, in a database: of tokens and passwords only hashes."""
+"""Who is signed in, and what and who proves it, in a database: of tokens and passwords only hashes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import orjson
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
@@ -13,10 +14,11 @@ from onpurpose.adapters.sql.access import sign_out
 from onpurpose.adapters.sql.changes import keep_notes
 from onpurpose.adapters.sql.engine import Store
 from onpurpose.core.revision import ConflictError, MissingError
-from onpurpose.core.session import Credential, Session
+from onpurpose.core.session import Credential, LinkedIdentity, Session
 
 _SESSIONS = tables.sessions.c
 _CREDENTIALS = tables.credentials.c
+_IDENTITIES = tables.identities.c
 _USERS = tables.users.c
 
 
@@ -31,9 +33,7 @@ class SqlSessions:
         theirs = (_SESSIONS.workspace == session.workspace) & (_SESSIONS.user == session.user)
         ending = theirs & (_SESSIONS.expires_at <= session.created_at)
         with self._store.writing() as connection:
-            row = _lock(connection, session.workspace, session.user)
-            if row.disabled_at is not None:
-                raise MissingError(f"there is no user `{session.user}` who may sign in")
+            _lock_enabled(connection, session.workspace, session.user)
             if instead_of is not None:
                 ending |= _SESSIONS.hash == instead_of
             connection.execute(delete(tables.sessions).where(ending))
@@ -98,6 +98,45 @@ class SqlCredentials:
             keep_notes(connection, notes)
 
 
+class SqlIdentities:
+    """`Identities` on a store. Thread-safe."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def find(self, workspace: str, issuer: str, subject: str) -> LinkedIdentity | None:
+        """Whose that identity is."""
+        query = select(tables.identities).where(_identity_is(workspace, issuer, subject))
+        with self._store.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _identity(row)
+
+    def link(self, identity: LinkedIdentity, *, notes: Sequence[bytes]) -> None:
+        """Keep whose it is. The table's constraints say whether it may be."""
+        with self._store.writing() as connection:
+            _lock_enabled(connection, identity.workspace, identity.user)
+            connection.execute(insert(tables.identities).values(msgspec.structs.asdict(identity)))
+            keep_notes(connection, notes)
+
+    def unlink(self, identity: LinkedIdentity, *, notes: Sequence[bytes]) -> bool:
+        """It is nobody's any more, and all sessions of its user end; false where it was not theirs."""
+        same = _identity_is(identity.workspace, identity.issuer, identity.subject)
+        with self._store.writing() as connection:
+            statement = delete(tables.identities).where(same & (_IDENTITIES.user == identity.user))
+            done = connection.execute(statement).rowcount > 0
+            if done:
+                sign_out(connection, identity.workspace, identity.user)
+                keep_notes(connection, notes)
+        return done
+
+    def of(self, workspace: str, user: str) -> list[LinkedIdentity]:
+        """The user's, by issuer."""
+        theirs = (_IDENTITIES.workspace == workspace) & (_IDENTITIES.user == user)
+        with self._store.reading() as connection:
+            found = [_identity(row) for row in connection.execute(select(tables.identities).where(theirs))]
+        return sorted(found, key=lambda one: one.issuer)
+
+
 _FIELDS = ("hash", "workspace", "user", "created_at", "seen_at", "expires_at", "method")
 
 
@@ -108,6 +147,21 @@ def _lock(connection: Connection, workspace: str, user: str) -> Row[Any]:
     if row is None:
         raise MissingError(f"there is no user `{user}`")
     return row
+
+
+def _lock_enabled(connection: Connection, workspace: str, user: str) -> None:
+    """As `_lock`; `MissingError` for a user who is disabled, too."""
+    if _lock(connection, workspace, user).disabled_at is not None:
+        raise MissingError(f"there is no user `{user}` who may sign in")
+
+
+def _identity_is(workspace: str, issuer: str, subject: str) -> Any:
+    same = (_IDENTITIES.workspace == workspace) & (_IDENTITIES.issuer == issuer)
+    return same & (_IDENTITIES.subject == subject)
+
+
+def _identity(row: Row[Any]) -> LinkedIdentity:
+    return LinkedIdentity(**row._mapping)
 
 
 def _of(workspace: str, user: str) -> Any:
