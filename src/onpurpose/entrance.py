@@ -10,7 +10,7 @@ from onpurpose.adapters.one_time_codes import TotpCodes
 from onpurpose.adapters.passwords import Argon2Passwords
 from onpurpose.adapters.sql.access import SqlAccess
 from onpurpose.adapters.sql.engine import Store
-from onpurpose.adapters.sql.sign_ins import SqlCredentials, SqlSessions
+from onpurpose.adapters.sql.sign_ins import SqlCredentials, SqlIdentities, SqlSessions
 from onpurpose.app.first_person import FirstPerson
 from onpurpose.app.keys import OPERATOR, Keyring
 from onpurpose.app.masking import Masking
@@ -19,7 +19,7 @@ from onpurpose.app.own_proofs import OwnProofs
 from onpurpose.app.proofs import Means, Proofs
 from onpurpose.app.sessions import SignedIn
 from onpurpose.app.sign_in import SignIn
-from onpurpose.app.single_sign_on import Mapped, SingleSignOn
+from onpurpose.app.single_sign_on import Linking, Mapped, SingleSignOn
 from onpurpose.app.turned_away import TurnedAway
 from onpurpose.core.access import ApiKey, Role
 from onpurpose.core.errors import OnPurposeError
@@ -58,15 +58,17 @@ def sign_ins(  # noqa: PLR0913  what it stands on
         found = authority.find(text, clock.now())
         return found if isinstance(found, ApiKey) else None
 
+    linking = Linking(SqlIdentities(store), post, clock=clock, new_id=new_id)
     provider, mapped = provider_of(environment), mapped_of(environment)
     elsewhere = None
     if provider is not None:
-        elsewhere = SingleSignOn(provider, mapped, keyring, away=away, vault=vault, clock=clock)
+        elsewhere = SingleSignOn(provider, mapped, keyring, linking, away=away, vault=vault, clock=clock)
     return Sessions(
         SignedIn(SqlSessions(store), post, people=access.users, clock=clock, new_id=new_id),
         sign_in=SignIn(means, proofs, post, away, people=access.users),
         own=own,
         first=FirstPerson(keyring, own, find_key=find_key, alone=store.alone),
+        linking=linking,
         elsewhere=elsewhere,
         public_url=environment.get("ONPURPOSE_PUBLIC_URL", ""),
     )

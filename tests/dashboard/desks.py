@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from onpurpose.adapters.clock import Ids
-from onpurpose.adapters.memory_sign_ins import MemoryCredentials, MemorySessions
+from onpurpose.adapters.memory_sign_ins import MemoryCredentials, MemoryIdentities, MemorySessions
 from onpurpose.adapters.one_time_codes import TotpCodes
 from onpurpose.adapters.passwords import Argon2Passwords
 from onpurpose.adapters.signing import read_public_key, verify_signature
@@ -30,6 +30,7 @@ from onpurpose.app.own_proofs import OwnProofs
 from onpurpose.app.proofs import Means, Proofs
 from onpurpose.app.sessions import SignedIn
 from onpurpose.app.sign_in import SignIn
+from onpurpose.app.single_sign_on import Linking
 from onpurpose.app.turned_away import TurnedAway
 from onpurpose.core.access import Role, User, Workspace
 from onpurpose.core.approval import Approval
@@ -183,6 +184,7 @@ def opened(
         sessions = Sessions(
             signed_in, sign_in=SignIn(means, proofs, post, away, people=people), own=own,
             first=FirstPerson(house.control.keyring, own, find_key=lambda _: None, alone=nullcontext),
+            linking=Linking(MemoryIdentities(house.access, kept), post, clock=clock, new_id=ids.new),
         )  # fmt: skip
 
         def verify(progress: Callable[[int], None]) -> Report:

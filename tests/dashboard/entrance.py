@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from onpurpose.adapters.memory_sign_ins import MemoryCredentials, MemorySessions
+from onpurpose.adapters.memory_sign_ins import MemoryCredentials, MemoryIdentities, MemorySessions
 from onpurpose.adapters.one_time_codes import TotpCodes
 from onpurpose.adapters.passwords import Argon2Passwords
 from onpurpose.adapters.vault import AesVault
@@ -27,7 +27,7 @@ from onpurpose.app.own_proofs import OwnProofs
 from onpurpose.app.proofs import Means, Proofs
 from onpurpose.app.sessions import SignedIn
 from onpurpose.app.sign_in import SignIn
-from onpurpose.app.single_sign_on import Mapped, SingleSignOn
+from onpurpose.app.single_sign_on import Linking, Mapped, SingleSignOn
 from onpurpose.app.turned_away import TurnedAway
 from onpurpose.core.access import ApiKey, Role, Scope, User
 from onpurpose.core.session import Principal
@@ -38,7 +38,6 @@ from onpurpose.server.dashboard.session import Sessions, csrf_token, form_of, pa
 from onpurpose.server.dashboard.shell import Shell
 from onpurpose.server.identity import Authority
 from onpurpose.sign_in_ports import IdentityProvider
-from onpurpose.sign_in_ports import Sessions as KeptSessions
 from tests.app.world import World, ids
 
 SECOND = 1_000_000
@@ -74,7 +73,7 @@ class Entrance:
         self.clock = self.world.clock
         self.keyring = self.world.control.keyring
         post, access, new_id = self.world.control.post, self.world.access, ids()
-        self.kept: KeptSessions = MemorySessions(access)
+        self.kept = MemorySessions(access)
         self.passwords = passwords or Argon2Passwords(**PASSWORDS)
         self.vault = AesVault(SECRET)
         self.means = Means(
@@ -95,16 +94,18 @@ class Entrance:
                 yield
 
         self.first = FirstPerson(self.keyring, self.own, find_key=self._find_key, alone=alone)
+        self.linking = Linking(MemoryIdentities(access, self.kept), post, clock=self.clock, new_id=new_id)
         elsewhere = None
         if provider is not None:
             elsewhere = SingleSignOn(
-                provider, mapped or Mapped(), self.keyring, away=away, vault=self.vault, clock=self.clock
+                provider, mapped or Mapped(), self.keyring, self.linking, away=away, vault=self.vault, clock=self.clock
             )
         sessions = Sessions(
             self.signed_in,
             sign_in=self.sign_in,
             own=self.own,
             first=self.first,
+            linking=self.linking,
             elsewhere=elsewhere,
             public_url=public_url,
             refusal_seconds=refusal_seconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from base64 import urlsafe_b64decode
 from http.cookies import SimpleCookie
 
 import pyotp
@@ -11,13 +12,16 @@ import pytest
 from msgspec.structs import replace
 
 from onpurpose.adapters.passwords import Argon2Passwords
+from onpurpose.app.masking import Masking
 from onpurpose.app.patience import FREE, LONGEST_SECONDS, Patience, network, penalty
-from onpurpose.app.sessions import SignedIn
-from onpurpose.app.sign_in import FREE_BY_ADDRESS, CodeWanted, Refused
-from onpurpose.app.turned_away import MOST_A_MINUTE
+from onpurpose.app.proofs import Proofs
+from onpurpose.app.sessions import SignedIn, form_token
+from onpurpose.app.sign_in import FREE_BY_ADDRESS, KNOWN_SECONDS, CodeWanted, Refused, SignIn
+from onpurpose.app.turned_away import MOST_A_MINUTE, TurnedAway
 from onpurpose.core.access import Role, User
 from onpurpose.core.session import SCOPES, Principal
 from onpurpose.server.dashboard.session import local_path
+from tests.app.world import ids
 from tests.dashboard.entrance import HOUR, ORIGIN, PASSWORD, PASSWORDS, SECOND, Browser, Entrance, path_of
 
 COOKIE = "__Host-onpurpose"
@@ -276,20 +280,177 @@ def test_the_penalty_doubles_up_to_a_quarter_of_an_hour() -> None:
         LONGEST_SECONDS,
     ]
     patience = Patience()
-    for _ in range(FREE):
-        patience.failed("a", 0)
-    assert (patience.wait("a", 0), patience.wait("a", 1), patience.wait("b", 0)) == (30, 30, 0)
-    patience.failed("a", 25 * HOUR)
-    assert patience.wait("a", 25 * HOUR) == 0
+    assert {patience.attempt("a", 0) for _ in range(FREE)} == {0}
+    assert (patience.attempt("a", 0), patience.attempt("a", 1), patience.attempt("b", 0)) == (30, 30, 0)
+    assert {patience.attempt("a", 25 * HOUR) for _ in range(FREE)} == {0}, "a day is long"
     patience.succeeded("a")
+    assert patience.attempt("a", 25 * HOUR) == 0
     assert [network(one) for one in ("1.2.3.4", "2001:db8::1", "?")] == ["1.2.3.4", "2001:db8::/64", "?"]
+
+
+def test_what_was_no_failure_is_taken_back_and_nothing_else() -> None:
+    patience = Patience()
+    for at in range(50):
+        assert patience.attempt("a", at) == 0
+        patience.take_back("a", at)
+    for at in range(FREE):
+        patience.attempt("a", at)
+    patience.take_back("a", 0)
+    assert patience.attempt("a", FREE) == 30, "the last of them was another"
+    patience.take_back("a", FREE - 1)
+    assert patience.attempt("a", FREE) == 0
+    patience.take_back("nobody", 0)
 
 
 def test_what_is_kept_of_failures_is_bounded() -> None:
     patience = Patience(free=0)
-    for number in range(50_001):
-        patience.failed(str(number), 0)
-    assert (patience.wait("0", 0), patience.wait("50000", 0)) == (0, 60)
+    assert {patience.attempt(str(number), 0) for number in range(50_001)} == {0}
+    assert (patience.attempt("50000", 0), patience.attempt("0", 0)) == (60, 0)
+
+
+# -- what an attacker could learn or spoil
+
+
+def outcomes(sign_in: SignIn, names: list[str], password: str = "wrong") -> list[User | CodeWanted | Refused]:
+    return [sign_in.by_password("default", name, password, f"198.51.100.{number}") for number, name in enumerate(names)]
+
+
+@pytest.mark.parametrize("spelt", [" {}", "{} ", "{}\t", "{}@corp.example", " {}@CORP.example", "{}X"], ids=repr)
+@pytest.mark.parametrize("password", ["wrong", "x" * 300], ids=["wrong", "too long"])
+def test_no_way_of_spelling_a_name_tells_whether_somebody_has_it(entrance: Entrance, spelt: str, password: str) -> None:
+    told = [
+        outcomes(entrance.sign_in, [name] * (FREE + 1) + [spelt.format(name)] * (FREE + 1), password)
+        for name in ("ann", "nobody")
+    ]
+    assert told[0] == told[1]
+    assert told[0][FREE] == Refused(wait=30)
+
+
+def test_no_other_process_tells_whether_somebody_has_a_name(entrance: Entrance) -> None:
+    outcomes(entrance.sign_in, ["ann"] * FREE + ["nobody"] * FREE)
+    other = SignIn(
+        entrance.means, Proofs(entrance.means), entrance.world.control.post,
+        TurnedAway(None, Masking(), clock=entrance.clock, new_id=ids()), people=entrance.world.access.users,
+    )  # fmt: skip
+    assert outcomes(other, ["ann"]) == outcomes(other, ["nobody"]) == [Refused()]
+    assert outcomes(other, ["ann"], PASSWORD) == [Refused()], "the lock of the user holds everywhere"
+
+
+def test_who_is_locked_is_worked_for_as_much_as_who_is_wrong() -> None:
+    counting = Counting()
+    entrance = Entrance(passwords=counting)
+    entrance.person("ann")
+    outcomes(entrance.sign_in, ["ann"] * FREE)
+    before = counting.worked
+    assert outcomes(entrance.sign_in, ["ann@corp.example"]) == [Refused()]
+    assert counting.worked == before + 1
+
+
+def test_however_many_come_from_one_address_at_once_no_more_are_judged_than_are_free() -> None:
+    counting = Counting()
+    entrance = Entrance(passwords=counting)
+    entrance.person("ann")
+    before, many = counting.worked, FREE_BY_ADDRESS + 15
+    start = threading.Barrier(many)
+
+    def attempt(number: int) -> None:
+        start.wait(10)
+        entrance.sign_in.by_password("default", f"name{number}", "wrong", "192.0.2.1")
+
+    threads = [threading.Thread(target=attempt, args=(number,)) for number in range(many)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert counting.worked - before == FREE_BY_ADDRESS
+
+
+def test_who_signs_in_rightly_does_not_use_up_their_address(entrance: Entrance) -> None:
+    for _ in range(2 * FREE_BY_ADDRESS):
+        assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, "192.0.2.1"), User)
+    outcomes(entrance.sign_in, ["nobody"] * FREE)
+    for _ in range(2 * FREE_BY_ADDRESS):
+        assert entrance.sign_in.by_password("default", "nobody", "x", "192.0.2.1") == Refused(wait=30)
+    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, "192.0.2.1"), User)
+
+
+def attacked(entrance: Entrance) -> None:
+    """Somebody tries ann's password and many names, from the address that everybody has here."""
+    for number in range(FREE_BY_ADDRESS):
+        name = "ann" if number < FREE else f"name{number}"
+        assert entrance.sign_in.by_password("default", name, "wrong", "testclient") == Refused()
+
+
+def test_nobody_keeps_out_by_failures_who_signed_in_there_before(entrance: Entrance) -> None:
+    browser = entrance.browser()
+    browser.sign_in()
+    browser.post("/sign-out", {"_csrf": form_token(browser.cookies[COOKIE])})
+    assert not browser.is_in()
+    attacked(entrance)
+    assert entrance.browser().sign_in().status_code == 429
+    assert browser.sign_in().status_code == 303
+
+
+def test_nobody_keeps_out_by_failures_who_has_a_second_factor(entrance: Entrance) -> None:
+    browser, (totp, _) = entrance.browser(), turned_on(entrance)
+
+    def with_code() -> int:
+        entrance.clock.at += 30 * SECOND
+        browser.sign_in()
+        code = totp.at(entrance.clock.at // SECOND)
+        return browser.post("/sign-in", browser.fields | {"code": code}).status_code
+
+    assert with_code() == 303
+    browser.http.cookies.delete(COOKIE)
+    attacked(entrance)
+    assert with_code() == 303
+    browser.http.cookies.delete(COOKIE)
+    for _ in range(FREE):
+        browser.sign_in()
+        assert browser.post("/sign-in", browser.fields | {"code": "123456"}).status_code == 401
+    assert browser.sign_in().status_code == 429, "the row of the browser is one for password and code"
+
+
+def test_a_browser_that_is_known_has_a_row_of_its_own(entrance: Entrance) -> None:
+    browser = entrance.browser()
+    browser.sign_in()
+    browser.http.cookies.delete(COOKIE)
+    assert [browser.sign_in("ann", "wrong").status_code for _ in range(FREE + 1)] == [401] * FREE + [429]
+    assert entrance.notes("session.locked") == []
+    assert entrance.browser().sign_in().status_code == 303
+
+
+@pytest.mark.parametrize("kind", ["made up", "of another user", "of a browser long ago", "changed"])
+def test_only_who_signed_in_there_is_known_there(entrance: Entrance, kind: str) -> None:
+    ann, root = (entrance.keyring.user("default", name) for name in ("ann", "root"))
+    known = entrance.sign_in.known_by(root if kind == "of another user" else ann)
+    if kind == "made up":
+        known = "é" * 40
+    if kind == "changed":
+        known = known[:-8] + "AAAAAAA="
+    if kind == "of a browser long ago":
+        entrance.clock.at += KNOWN_SECONDS * SECOND
+    attacked(entrance)
+    assert entrance.sign_in.by_password("default", "ann", PASSWORD, "testclient", known) == Refused(wait=30)
+    assert entrance.sign_in.by_password("default", "ann", PASSWORD, "192.0.2.1", known) == Refused(wait=30)
+
+
+def test_what_a_browser_keeps_of_who_signed_in_is_sealed(browser: Browser) -> None:
+    response = browser.sign_in()
+    (text,) = [one for one in response.headers.get_list("set-cookie") if one.startswith("__Host-onpurpose-known=")]
+    cookie = SimpleCookie(text)["__Host-onpurpose-known"]
+    assert (cookie["secure"], cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, True, "lax", "/")
+    assert cookie["max-age"] == str(KNOWN_SECONDS)
+    assert b"ann" not in urlsafe_b64decode(cookie.value)
+
+
+def test_failures_of_long_ago_are_forgotten(entrance: Entrance) -> None:
+    for _ in range(12):
+        outcomes(entrance.sign_in, ["ann"])
+        entrance.clock.at += LONGEST_SECONDS * SECOND
+    entrance.clock.at += 25 * HOUR
+    assert outcomes(entrance.sign_in, ["ann"] * (FREE - 1)) == [Refused()] * (FREE - 1)
+    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, "192.0.2.1"), User)
 
 
 # -- forms of others
@@ -635,7 +796,7 @@ def test_codes_cannot_be_tried_on_and_on_by_giving_the_password_between(entrance
         found = entrance.sign_in.by_password("default", "ann", PASSWORD, "")
         assert isinstance(found, CodeWanted)
         assert entrance.sign_in.by_code(found.ticket, "123456", "") == Refused()
-    assert entrance.sign_in.by_password("default", "ann", PASSWORD, "") == Refused(wait=30)
+    assert entrance.sign_in.by_password("default", "ann", PASSWORD, "") == Refused()
     assert entrance.sign_in.by_code(found.ticket, "123456", "") == Refused(wait=30)
 
 

@@ -29,6 +29,8 @@ KEPT_SECONDS = 3600.0
 LEEWAY_SECONDS = 60
 MOST_BYTES = 1 << 20
 _ANEW_SECONDS = 60.0
+_AGAIN_SECONDS = 5.0
+"""A provider that could not be asked is not asked again for so long: whoever comes then need not wait for it, too."""
 
 
 class OidcProvider:
@@ -49,6 +51,7 @@ class OidcProvider:
         self._now = now
         self._lock = threading.Lock()
         self._published: tuple[float, Mapping[str, Any], KeySet] | None = None
+        self._failed: tuple[float, str] | None = None
 
     def __repr__(self) -> str:
         return f"OidcProvider({self._issuer!r})"
@@ -115,8 +118,17 @@ class OidcProvider:
         with self._lock:
             kept = self._published
             if kept is None or self._now() - kept[0] > KEPT_SECONDS:
-                kept = self._published = (self._now(), *self._read())
+                kept = self._published = self._read_anew()
             return kept[1], kept[2]
+
+    def _read_anew(self) -> tuple[float, Mapping[str, Any], KeySet]:
+        if self._failed is not None and 0 <= self._now() - self._failed[0] < _AGAIN_SECONDS:
+            raise ProviderError(self._failed[1])
+        try:
+            return self._now(), *self._read()
+        except ProviderError as error:
+            self._failed = (self._now(), str(error))
+            raise
 
     def _forget(self) -> bool:
         """Whether what is kept was kept for a while: it is read anew then."""

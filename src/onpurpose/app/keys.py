@@ -165,6 +165,13 @@ class Keyring:
         changed = replace(user, name=name, email=email, groups=tuple(groups), slack=slack, roles=held, disabled_at=None)
         return user if changed == user else self._save(self._pen(workspace, by), changed)
 
+    def follow_user(
+        self, workspace: str, user_id: str, groups: Sequence[str], roles: frozenset[Role], *, by: str
+    ) -> User:
+        """Write which groups and roles a user has elsewhere. Nobody is enabled by it, and all else stays as it is."""
+        user = self.user(workspace, user_id)
+        return self._save(self._pen(workspace, by), replace(user, groups=tuple(groups), roles=roles))
+
     def disable_user(self, workspace: str, user_id: str, *, by: str) -> User:
         """Disable a user, and revoke their personal keys; what the user did keeps its name."""
         user = self.user(workspace, user_id)

@@ -25,7 +25,8 @@ OPEN_KINDS = (
 
 CLOSED_KINDS = (
     "session.opened", "session.ended", "session.refused", "session.locked", "password.changed",
-    "password.link_made", "second_factor.set", "second_factor.removed", "recovery_code.used", "user.saved",
+    "password.link_made", "second_factor.set", "second_factor.removed", "recovery_code.used", "identity.linked",
+    "identity.unlinked", "user.saved",
     "key.created", "key.revoked", "workspace.created", "signing_key.rotated", "webhook_secret.shown",
     "channel.tested", "log.opened", "unreadable",
 )  # fmt: skip

@@ -12,7 +12,9 @@ FREE = 5
 FIRST_SECONDS = 30
 LONGEST_SECONDS = 15 * 60
 
-_FORGOTTEN_SECONDS = 24 * 3600
+FORGOTTEN_SECONDS = 24 * 3600
+"""After so long without another failure, a row has ended."""
+
 _KEPT = 50_000
 _SECOND = 1_000_000
 
@@ -27,37 +29,42 @@ def penalty(failures: int) -> int:
 class Patience:
     """Counts failures by name, in memory: those that came first are forgotten first. Thread-safe.
 
+    A try is counted before it is judged: however many come at once, no more are judged than are free.
     `free` failures cost nothing. Times are microseconds UTC.
     """
 
     def __init__(self, *, free: int = FREE) -> None:
         self._more = free - FREE
         self._lock = threading.Lock()
-        self._failures: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._rows: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
 
-    def wait(self, name: str, now: int) -> int:
-        """0 if it may be tried now; else after how many whole seconds."""
-        with self._lock:
-            count, at = self._failures.get(name, (0, 0))
-        if not count:
-            return 0
-        left = at + penalty(count - self._more) * _SECOND - now
-        return -(-left // _SECOND) if left > 0 else 0
+    def attempt(self, name: str, now: int) -> int:
+        """0 if it may be tried now, which then counts as a failure; else after how many whole seconds it may be.
 
-    def failed(self, name: str, now: int) -> None:
-        """One more failure, in a row with those of the last day."""
+        It is one in a row with those of the last day, until it is taken back.
+        """
         with self._lock:
-            count, at = self._failures.pop(name, (0, 0))
-            if now - at > _FORGOTTEN_SECONDS * _SECOND:
-                count = 0
-            self._failures[name] = (count + 1, now)
-            if len(self._failures) > _KEPT:
-                self._failures.popitem(last=False)
+            count, last, until = self._rows.get(name, (0, 0, 0))
+            if now < until:
+                return -(-(until - now) // _SECOND)
+            count = 1 if now - last > FORGOTTEN_SECONDS * _SECOND else count + 1
+            self._rows.pop(name, None)
+            self._rows[name] = (count, now, now + penalty(count - self._more) * _SECOND)
+            if len(self._rows) > _KEPT:
+                self._rows.popitem(last=False)
+        return 0
+
+    def take_back(self, name: str, at: int) -> None:
+        """The try of that time was no failure. What others have cost since stays."""
+        with self._lock:
+            count, last, until = self._rows.pop(name, (0, 0, 0))
+            if count > 1:
+                self._rows[name] = (count - 1, last, 0 if last == at else until)
 
     def succeeded(self, name: str) -> None:
         """The row has ended."""
         with self._lock:
-            self._failures.pop(name, None)
+            self._rows.pop(name, None)
 
 
 def network(address: str) -> str:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from onpurpose.app.notes import Pen
-from onpurpose.app.patience import penalty
+from onpurpose.app.patience import FORGOTTEN_SECONDS, penalty
 from onpurpose.core.access import User
 from onpurpose.core.revision import ConflictError
 from onpurpose.core.session import Credential
@@ -57,19 +57,24 @@ class Proofs:
         self._means = means
         self._decoy = means.passwords.hashed("a password that nobody has")
 
-    def password(self, user: User | None, password: str) -> bool:
+    def password(self, user: User | None, password: str, *, counts: bool = True) -> bool:
         """Whether it is the user's. Of nobody, or of a user without one, as much work is done, and it is not.
 
-        Raises `LockedError`. A success ends the row of failures only where there is no second factor.
+        Raises `LockedError`, after as much work. A success ends the row of failures only where there is no second
+        factor. With `counts` false somebody else counts the failures, and the row neither grows nor ends.
         """
         credential = None if user is None else self._means.credentials.get(user.workspace, user.id)
         if user is None or credential is None or credential.password is None:
             self._means.passwords.matches(self._decoy, password)
             return False
-        counted = self._count(user)
-        if not self._means.passwords.matches(counted.password or self._decoy, password):
+        try:
+            tried = self._count(user) if counts else credential
+        except LockedError:
+            self._means.passwords.matches(self._decoy, password)
+            raise
+        if not self._means.passwords.matches(tried.password or self._decoy, password):
             return False
-        self._forgive(user, password, counted)
+        self._accept(user, password, tried, counts=counts)
         return True
 
     def needs_code(self, user: User) -> bool:
@@ -77,12 +82,13 @@ class Proofs:
         credential = self._means.credentials.get(user.workspace, user.id)
         return credential is not None and credential.totp is not None
 
-    def code(self, user: User, code: str) -> bool:
+    def code(self, user: User, code: str, *, counts: bool = True) -> bool:
         """Whether the code is one of the user's second factor, or a recovery code that is left; it is used up then.
 
-        Raises `LockedError`.
+        Raises `LockedError`. `counts` as for passwords.
         """
-        self._count(user)
+        if counts:
+            self._count(user)
 
         def use(held: Credential, pen: Pen) -> tuple[Credential, list[bytes], bool]:
             used = self._used(held, code, pen.at)
@@ -90,7 +96,7 @@ class Proofs:
                 return held, [], False
             spent = len(used.recovery) < len(held.recovery)
             notes = [pen.note("recovery_code.used", user=user.id, left=len(used.recovery))] if spent else []
-            return replace(used, failures=0, locked_until=0), notes, True
+            return (replace(used, failures=0, locked_until=0) if counts else used), notes, True
 
         return self.change(user, user.id, use)
 
@@ -123,7 +129,8 @@ class Proofs:
         def count(held: Credential, pen: Pen) -> tuple[Credential, list[bytes], Credential]:
             if held.locked_until > pen.at:
                 raise LockedError(-(-(held.locked_until - pen.at) // _SECOND))
-            failures = held.failures + 1
+            forgotten = 0 < held.locked_until < pen.at - FORGOTTEN_SECONDS * _SECOND
+            failures = 1 if forgotten else held.failures + 1
             wait = penalty(failures)
             notes = [pen.note("session.locked", user=user.id, failures=failures, seconds=wait)] if wait else []
             until = pen.at + wait * _SECOND if wait else 0
@@ -131,19 +138,18 @@ class Proofs:
 
         return self.change(user, user.id, count)
 
-    def _forgive(self, user: User, password: str, counted: Credential) -> None:
+    def _accept(self, user: User, password: str, tried: Credential, *, counts: bool) -> None:
         """The password was right: the try does not count. What was counted of codes stays, where there are codes."""
 
-        def forgive(held: Credential, _: Pen) -> tuple[Credential, list[bytes], None]:
-            if held.totp is None:
-                held = replace(held, failures=0, locked_until=0)
-            else:
-                held = replace(held, failures=max(0, held.failures - 1), locked_until=0)
-            if held.password == counted.password and self._means.passwords.is_stale(held.password or ""):
+        def accept(held: Credential, _: Pen) -> tuple[Credential, list[bytes], None]:
+            if counts:
+                left = 0 if held.totp is None else max(0, held.failures - 1)
+                held = replace(held, failures=left, locked_until=0)
+            if held.password == tried.password and self._means.passwords.is_stale(held.password or ""):
                 held = replace(held, password=self._means.passwords.hashed(password))
             return held, [], None
 
-        self.change(user, user.id, forgive)
+        self.change(user, user.id, accept)
 
     def _used(self, held: Credential, code: str, at: int) -> Credential | None:
         """The credential after the use of the code; `None` where it is none."""

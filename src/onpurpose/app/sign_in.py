@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -25,7 +26,12 @@ FREE_BY_ADDRESS = 20
 TICKET_SECONDS = 300
 """How long the code may be given after the password."""
 
+KNOWN_SECONDS = 180 * 24 * 3600
+"""How long a browser in which somebody signed in has a row of failures of its own."""
+
 _LABEL = "onpurpose.sign_in.ticket.1"
+_KNOWN_LABEL = "onpurpose.sign_in.browser.1"
+_MOST_SEALED = 4096
 _SECOND = 1_000_000
 
 
@@ -51,10 +57,28 @@ class _Ticket(msgspec.Struct, frozen=True, kw_only=True):
     until: int
 
 
+_Sealed = TypeVar("_Sealed", bound=msgspec.Struct)
+
+
+class _Known(msgspec.Struct, frozen=True, kw_only=True):
+    workspace: str
+    user: str
+    browser: str
+    until: int
+
+
+_Row = tuple[Patience, str]
+"""A row of failures: where it is counted, and under which name."""
+
+
 class SignIn:
     """Says who it is that gives a name and a password. Thread-safe and synchronous: run it in worker threads.
 
     `people` gives the users of a workspace. Of failures as many are recorded as `away` admits (`session.refused`).
+
+    Failures are counted by network address, by the name that was given and, in the store, by user. A browser in
+    which the user signed in before proves it by what `known_by` gave it, and has a row of its own instead: nobody
+    else's failures keep its user out.
     """
 
     def __init__(
@@ -66,49 +90,68 @@ class SignIn:
         self._away = away
         self._people = people
         self._addresses = Patience(free=FREE_BY_ADDRESS)
-        self._strangers = Patience()
+        self._names = Patience()
+        self._browsers = Patience()
 
-    def by_password(self, workspace: str, name: str, password: str, address: str) -> User | CodeWanted | Refused:
-        """Who it is by workspace, id or e-mail address, and password; from which network address they ask."""
+    def by_password(
+        self, workspace: str, name: str, password: str, address: str, known: str = ""
+    ) -> User | CodeWanted | Refused:
+        """Who it is by workspace, id or e-mail address, and password; from which network address they ask.
+
+        `known` is what their browser holds of `known_by`. Of users and of names that nobody has the same is told,
+        after the same work: that it was wrong, or for how long nobody may try that name or from that address.
+        """
         now = self._means.clock.now()
-        user = self.find(workspace, name)
-        stranger = f"{workspace[:MOST_NAME]}\n{name[:MOST_NAME].casefold()}"
-        known = user if user is not None and self._has_password(user) else None
-        wait = self._addresses.wait(network(address), now)
-        if known is None:
-            wait = max(wait, self._strangers.wait(stranger, now))
+        found = self.find(workspace, name)
+        user = found if found is not None and self._has_password(found) else None
+        browser = self._browser(known, user, now)
+        given = f"{workspace[:MOST_NAME]}\n{name.strip()[:MOST_NAME].casefold()}"
+        rows = browser or ((self._addresses, network(address)), (self._names, given))
+        wait = _attempt(rows, now)
         if wait:
-            return self._refused("too many failures", workspace, name, address, wait=wait, counts=False)
-        if known is None:
-            self._strangers.failed(stranger, now)
+            return self._refused("too many failures", workspace, name, address, wait=wait)
         try:
-            right = self._proofs.password(known, password) if len(password) <= MOST_PASSWORD else False
-        except LockedError as error:
-            return self._refused("too many failures", workspace, name, address, wait=error.seconds, counts=False)
-        if not right or known is None:
+            right = len(password) <= MOST_PASSWORD and self._proofs.password(user, password, counts=not browser)
+        except LockedError:  # of a name that somebody has: whoever is told so learns that
+            return self._refused("too many failures", workspace, name, address)
+        if not right or user is None:
             return self._refused("wrong name or password", workspace, name, address)
-        if self._proofs.needs_code(known):
-            return CodeWanted(ticket=self._ticket(known, now))
+        coded = self._proofs.needs_code(user)
+        self._took(rows, now, ended=not coded)
+        if coded:
+            return CodeWanted(ticket=self._ticket(user, now))
         self._tell()
-        return known
+        return user
 
-    def by_code(self, ticket: str, code: str, address: str) -> User | Refused | None:
+    def by_code(self, ticket: str, code: str, address: str, known: str = "") -> User | Refused | None:
         """Who gave the password before and gives the code now; `None` where the ticket does not count any more."""
         now = self._means.clock.now()
         user = self._read(ticket, now)
         if user is None:
             return None
-        wait = self._addresses.wait(network(address), now)
+        browser = self._browser(known, user, now)
+        rows = browser or ((self._addresses, network(address)),)
+        wait = _attempt(rows, now)
         try:
-            right = not wait and self._proofs.code(user, code[:64])
+            right = not wait and self._proofs.code(user, code[:64], counts=not browser)
         except LockedError as error:
             wait = error.seconds
         if wait:
-            return self._refused("too many failures", user.workspace, user.id, address, wait=wait, counts=False)
+            return self._refused("too many failures", user.workspace, user.id, address, wait=wait)
         if not right:
             return self._refused("wrong code", user.workspace, user.id, address)
+        self._took(rows, now, ended=True)
         self._tell()
         return user
+
+    def known_by(self, user: User) -> str:
+        """What a browser keeps (sealed) in which the user has signed in."""
+        now = self._means.clock.now()
+        known = _Known(
+            workspace=user.workspace, user=user.id, browser=self._means.new_id(now),
+            until=now + KNOWN_SECONDS * _SECOND,
+        )  # fmt: skip
+        return self._seal(known, _KNOWN_LABEL)
 
     def find(self, workspace: str, name: str) -> User | None:
         """Who may sign in under that id, or that e-mail address where it is one person's alone."""
@@ -124,11 +167,24 @@ class SignIn:
         credential = self._means.credentials.get(user.workspace, user.id)
         return credential is not None and credential.password is not None
 
-    def _refused(  # noqa: PLR0913, PLR0917  what is recorded
-        self, why: str, workspace: str, name: str, address: str, wait: int = 0, counts: bool = True
-    ) -> Refused:
-        if counts:
-            self._addresses.failed(network(address), self._means.clock.now())
+    def _browser(self, known: str, user: User | None, now: int) -> tuple[_Row, ...]:
+        """The row of a browser in which this user signed in before; empty for any other."""
+        if user is None or not known:
+            return ()
+        held = self._open(known, _KNOWN_LABEL, _Known)
+        if held is None or (held.workspace, held.user) != (user.workspace, user.id) or now >= held.until:
+            return ()
+        return ((self._browsers, held.browser),)
+
+    def _took(self, rows: Sequence[_Row], now: int, *, ended: bool) -> None:
+        """It was right. Of an address, and of a browser that must still give the code, this one try does not count."""
+        for patience, name in rows:
+            if patience is self._names or (ended and patience is self._browsers):
+                patience.succeeded(name)
+            else:
+                patience.take_back(name, now)
+
+    def _refused(self, why: str, workspace: str, name: str, address: str, *, wait: int = 0) -> Refused:
         self._away.record("session.refused", why, workspace=workspace, by=name, address=address)
         self._tell()
         return Refused(wait=wait)
@@ -148,15 +204,34 @@ class SignIn:
             changed_at=0 if credential is None else credential.changed_at,
             until=now + TICKET_SECONDS * _SECOND,
         )
-        return urlsafe_b64encode(self._means.vault.seal(msgspec.json.encode(ticket), _LABEL)).decode()
+        return self._seal(ticket, _LABEL)
 
     def _read(self, text: str, now: int) -> User | None:
-        try:
-            sealed = urlsafe_b64decode(text[:4096].encode("ascii"))
-            ticket = msgspec.json.decode(self._means.vault.open(sealed, _LABEL), type=_Ticket)
-        except (OnPurposeError, ValueError):
+        ticket = self._open(text, _LABEL, _Ticket)
+        if ticket is None:
             return None
         user = self.find(ticket.workspace, ticket.user)
         credential = None if user is None else self._means.credentials.get(user.workspace, user.id)
         stands = credential is not None and credential.changed_at == ticket.changed_at and now < ticket.until
         return user if stands else None
+
+    def _seal(self, value: msgspec.Struct, label: str) -> str:
+        return urlsafe_b64encode(self._means.vault.seal(msgspec.json.encode(value), label)).decode()
+
+    def _open(self, text: str, label: str, kind: type[_Sealed]) -> _Sealed | None:
+        try:
+            sealed = urlsafe_b64decode(text[:_MOST_SEALED].encode("ascii"))
+            return msgspec.json.decode(self._means.vault.open(sealed, label), type=kind)
+        except (OnPurposeError, ValueError):
+            return None
+
+
+def _attempt(rows: Sequence[_Row], now: int) -> int:
+    """0 where it may be tried now, which counts in every row; else the seconds until then, and it counts in none."""
+    for at, (patience, name) in enumerate(rows):
+        wait = patience.attempt(name, now)
+        if wait:
+            for before, row in rows[:at]:
+                before.take_back(row, now)
+            return wait
+    return 0

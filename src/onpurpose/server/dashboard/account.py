@@ -89,7 +89,7 @@ class Account:
     def _wrong(self, request: Request, person: User, form: Form) -> str:
         """Why whoever sits there is not believed to be the user; empty where they gave the password."""
         found = self._sessions.sign_in.by_password(
-            person.workspace, person.id, form.get("current"), address_of(request)
+            person.workspace, person.id, form.get("current"), address_of(request), self._sessions.known(request)
         )
         if isinstance(found, Refused):
             wait = f" Too many wrong attempts: wait {found.wait} s." if found.wait else ""

@@ -126,7 +126,7 @@ class ApprovalPages:
     def confirm(self, request: Request, principal: Principal) -> Response:
         """Take the password, and the code where there is one: a session that begins now replaces the old one."""
         form, approval = form_of(request), self._get(request, principal)
-        found = self._judged(form, principal, request.client.host if request.client else "")
+        found = self._judged(request, form, principal)
         if isinstance(found, CodeWanted):
             return self._confirming(request, principal, approval, ticket=found.ticket)
         if isinstance(found, Refused) or found is None or found.id != principal.user:
@@ -139,14 +139,15 @@ class ApprovalPages:
             before=sessions.token(request),
         )  # fmt: skip
         response = RedirectResponse(_path(approval), 303, HEADERS)
-        sessions.admit(request, response, token)
+        sessions.admit(request, response, found, token)
         return response
 
-    def _judged(self, form: Form, principal: Principal, address: str) -> User | CodeWanted | Refused | None:
-        sign_in = self._parts.sessions.sign_in
+    def _judged(self, request: Request, form: Form, principal: Principal) -> User | CodeWanted | Refused | None:
+        sign_in, known = self._parts.sessions.sign_in, self._parts.sessions.known(request)
+        address = request.client.host if request.client else ""
         if form.get("ticket"):
-            return sign_in.by_code(form.get("ticket"), form.get("code"), address)
-        return sign_in.by_password(principal.workspace, principal.user, form.get("password"), address)
+            return sign_in.by_code(form.get("ticket"), form.get("code"), address, known)
+        return sign_in.by_password(principal.workspace, principal.user, form.get("password"), address, known)
 
     def _act(self, approval_id: str, principal: Principal, choice: Choice) -> Approval:
         desk, where = self._parts.desk, (principal.workspace, approval_id, principal.user)

@@ -17,9 +17,9 @@ from starlette.responses import RedirectResponse, Response
 from onpurpose.app.first_person import FirstPerson
 from onpurpose.app.own_proofs import OwnProofs
 from onpurpose.app.sessions import SignedIn, form_token, is_form_token
-from onpurpose.app.sign_in import SignIn
-from onpurpose.app.single_sign_on import SingleSignOn
-from onpurpose.core.access import Scope
+from onpurpose.app.sign_in import KNOWN_SECONDS, SignIn
+from onpurpose.app.single_sign_on import Linking, SingleSignOn
+from onpurpose.core.access import Scope, User
 from onpurpose.core.session import ABSOLUTE_SECONDS, Principal
 from onpurpose.ports import Clock
 from onpurpose.server.dashboard.forms import CSRF, FORM_BYTES, Form, is_from_our_page, read_form
@@ -32,6 +32,9 @@ COOKIE = "onpurpose"
 
 VISIT = "onpurpose-visit"
 """The cookie of somebody who is not signed in: what the sign-in form is made for."""
+
+KNOWN = "onpurpose-known"
+"""The cookie of a browser in which somebody signed in before: others' wrong attempts do not keep them out there."""
 
 CSRF_HEADER = "x-csrf-token"
 
@@ -77,7 +80,8 @@ class Sessions:
     """Who comes in, and how. `public_url` is where people reach the service, as links say it.
 
     `sign_in` judges passwords, `own` lets people set them; `first` makes the first person of a new service;
-    `elsewhere` signs in by another service, where there is one. `refusal_seconds` is how long a refusal takes.
+    `linking` knows who people are to other services, `elsewhere` signs in by one, where there is one.
+    `refusal_seconds` is how long a refusal takes.
     """
 
     def __init__(  # noqa: PLR0913  these are its parts
@@ -87,6 +91,7 @@ class Sessions:
         sign_in: SignIn,
         own: OwnProofs,
         first: FirstPerson,
+        linking: Linking,
         elsewhere: SingleSignOn | None = None,
         public_url: str = "",
         refusal_seconds: float = REFUSAL_SECONDS,
@@ -95,6 +100,7 @@ class Sessions:
         self.sign_in = sign_in
         self.own = own
         self.first = first
+        self.linking = linking
         self.elsewhere = elsewhere
         self.public_url = public_url
         self.refusal_seconds = refusal_seconds
@@ -112,9 +118,15 @@ class Sessions:
         """Who is signed in, if anybody is."""
         return await run_in_threadpool(self.signed_in.principal, self.token(request))
 
-    def admit(self, request: Request, response: Response, token: str) -> None:
-        """Have the browser keep the token of a new session, and forget that of the visit."""
+    def known(self, request: Request) -> str:
+        """What the browser keeps of whoever signed in there before; empty where nobody did."""
+        self.look_at(request)
+        return request.cookies.get(cookie_name(request, KNOWN), "")
+
+    def admit(self, request: Request, response: Response, user: User, token: str) -> None:
+        """Have the browser keep the token of the user's new session, know them, and forget the token of the visit."""
         set_cookie(request, response, COOKIE, token, ABSOLUTE_SECONDS)
+        set_cookie(request, response, KNOWN, self.sign_in.known_by(user), KNOWN_SECONDS)
         drop_cookie(request, response, VISIT)
 
     def dismiss(self, request: Request, response: Response) -> None:

@@ -12,10 +12,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from onpurpose.app.own_proofs import password_fault
-from onpurpose.app.patience import Patience, network
 from onpurpose.server.dashboard.forms import Form, read_form
 from onpurpose.server.dashboard.session import Guarded, is_visitors_form, sign_in_page
-from onpurpose.server.dashboard.sign_in import address_of
 
 PATH = "/set-up"
 
@@ -37,7 +35,6 @@ class SetUp:
     def __init__(self, parts: Guarded) -> None:
         self._parts = parts
         self._first = parts.sessions.first
-        self._patience = Patience()
 
     async def ask(self, request: Request) -> Response:
         """The form; nothing is here once somebody is."""
@@ -59,12 +56,8 @@ class SetUp:
             raise HTTPException(404)
 
     def _make(self, request: Request, form: Form) -> Response:
-        where, now = network(address_of(request)), self._parts.clock.now()
-        wait = self._patience.wait(where, now)
-        if wait:
-            return self._page(request, {"key": f"Too many wrong keys. Try again in {wait} s."}, form, 429)
+        # Wrong keys are not counted: nobody guesses 256 random bits, but a lock would keep out whoever has the key.
         if not self._first.admits(form.get("key")[:256]):
-            self._patience.failed(where, now)
             return self._page(request, {"key": _WRONG_KEY}, form, 401)
         faults = _faults(form)
         if faults:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from hmac import compare_digest
 
+from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -37,10 +38,16 @@ AWAY = "onpurpose-away"
 
 BACK = "/sign-in/oidc/back"
 
+ELSEWHERE_AT_ONCE = 8
+"""So many threads at most wait for the other service: however slow it is, the pages have the others."""
+
 _NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
 _REFUSED = frozenset({401, 429})
 _FORM_BYTES = FORM_BYTES + (1 << 16)
-_WRONG = "That is not right. Check the workspace, the name and the password."
+_WRONG = (
+    "That is not right. Check the workspace, the name and the password. "
+    "After many wrong attempts, by whomever, wait a quarter of an hour."
+)
 _WRONG_CODE = "That code is not right, or was used already. Wait for the next one."
 _TOO_LATE = "That took too long. Enter your password again."
 _STALE = "This page was too old, or your browser keeps no cookies from here. Try again."
@@ -68,6 +75,7 @@ class SignInPages:
     def __init__(self, parts: Guarded) -> None:
         self._parts = parts
         self._sessions = parts.sessions
+        self._waiting = CapacityLimiter(ELSEWHERE_AT_ONCE)
 
     async def ask(self, request: Request) -> Response:
         """The sign-in page; who is signed in goes on, and a service without anybody is set up first."""
@@ -105,13 +113,13 @@ class SignInPages:
         return response
 
     def _judge(self, request: Request, form: Form) -> Response:
-        address, sign_in = address_of(request), self._sessions.sign_in
+        sign_in, address, known = self._sessions.sign_in, address_of(request), self._sessions.known(request)
         found: User | CodeWanted | Refused | None
         if "ticket" in form:
-            found = sign_in.by_code(form.get("ticket"), form.get("code"), address)
+            found = sign_in.by_code(form.get("ticket"), form.get("code"), address, known)
         else:
             workspace = form.get("workspace").strip() or OPERATOR
-            found = sign_in.by_password(workspace, form.get("user"), form.get("password"), address)
+            found = sign_in.by_password(workspace, form.get("user"), form.get("password"), address, known)
         if isinstance(found, User):
             return self._admit(request, found, "password", _to(form), _kept(form))
         if isinstance(found, CodeWanted):
@@ -141,7 +149,7 @@ class SignInPages:
         response: Response = RedirectResponse(to, 303, _NO_STORE)
         if kept and principal is not None:
             response = self._parts.shell.render(request, "again.html", principal, to=to, kept=kept)
-        self._sessions.admit(request, response, token)
+        self._sessions.admit(request, response, user, token)
         return response
 
     # -- by another service
@@ -152,7 +160,7 @@ class SignInPages:
         if elsewhere is None:
             return self._page(request, to)
         try:
-            url, kept = await run_in_threadpool(elsewhere.begin, self._back(request), to)
+            url, kept = await to_thread.run_sync(elsewhere.begin, self._back(request), to, limiter=self._waiting)
         except ProviderError as error:
             return self._page(request, to, None, f"{str(error).capitalize()}. Try again, or use a password.", 502)
         response = RedirectResponse(url, 303, _NO_STORE)
@@ -162,7 +170,7 @@ class SignInPages:
 
     async def arrive(self, request: Request) -> Response:
         """Take up who comes back."""
-        response = await run_in_threadpool(self._take_up, request)
+        response = await to_thread.run_sync(self._take_up, request, limiter=self._waiting)
         drop_cookie(request, response, AWAY)
         return response
 
