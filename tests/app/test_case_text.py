@@ -176,3 +176,17 @@ def test_a_token_is_given_only_for_what_a_purpose_policy_permits() -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"id":1}', b"[" * 100_000])
 def test_what_is_no_decision_is_not_retold(body: bytes) -> None:
     assert retell(body) is None
+
+
+@pytest.mark.parametrize("code", ["no_policy", "policy_unreadable"])
+def test_without_a_policy_that_could_be_read_there_is_no_case(code: str) -> None:
+    made = case_of(
+        told(
+            outcome="deny",
+            reasons=[{"code": code, "outcome": "deny", "message": ""}],
+            policies=[{"source": "no policy"}],
+        ),
+        missing,
+    )
+    assert (made.text, made.file) == ("", "")
+    assert made.why.startswith("no capability policy that can be read was in force")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from onpurpose.app.documents import NotPermittedError
-from onpurpose.app.likeness import FEW, Suggestion, create, suggest
+from onpurpose.app.likeness import FEW, MOST_ELEMENTS, MOST_LOOKED_AT, Suggestion, create, suggest
 from onpurpose.app.retelling import Told, retell
 from onpurpose.core.call import Call, Identity
 from onpurpose.core.outcome import Outcome
@@ -142,7 +142,22 @@ def test_what_cannot_stand_in_a_policy_is_left_out_and_said(past: Past) -> None:
     found, purpose, policy = suggested(past, told)
     assert purpose.elements == ("crm.contacts.email",)
     assert policy.match.capabilities is None
+    assert "So the policy does not limit `capabilities`: write yourself what it is to match." in found.notes
     assert len(found.notes) >= 3
+
+
+def test_of_very_many_names_not_all_are_looked_at_and_that_is_said(past: Past) -> None:
+    told = decided(past, elements=tuple(f"crm.t{i:05}.x" for i in range(MOST_LOOKED_AT + 5)))
+    found, purpose, _ = suggested(past, told)
+    assert "5 of `elements` were not looked at: there are too many." in found.notes
+    assert purpose.elements is not None
+    assert len(purpose.elements) <= 10 * MOST_ELEMENTS
+
+
+def test_no_more_is_read_than_an_agent_may_fill(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onpurpose.app.likeness.MOST_BYTES", 1)
+    calls = [decided(past) for _ in range(4)]
+    assert suggested(past, calls[0])[0].calls == 2
 
 
 def make(past: Past, purpose: str, policy: str) -> tuple[str, str]:

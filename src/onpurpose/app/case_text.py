@@ -10,6 +10,7 @@ from msgspec import Struct
 from onpurpose.app.history import run_cases
 from onpurpose.app.retelling import CAPABILITY, RISK, Opinion, Spot, Told, spot
 from onpurpose.core.compile import compile_policy
+from onpurpose.core.decision import Code
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.span import PolicyError
 from onpurpose.lang.cases import parse_cases
@@ -20,6 +21,7 @@ MOST_CHARACTERS = 200_000
 """How long a case may be; nobody reads a longer one."""
 
 _HIDDEN = "[masked"
+_WITHOUT = (Code.NO_POLICY, Code.POLICY_UNREADABLE)
 
 TextOf = Callable[[str, int], str]
 """The text of a capability policy at a revision. Raises `MissingError`."""
@@ -43,6 +45,10 @@ def case_of(told: Told, text_of: TextOf) -> Wrought:
     """The case that the decision is for the capability policy that decided. Raises `MissingError`, as `text_of`."""
     opinions = told.of(CAPABILITY)
     outcome = told.asked_by(CAPABILITY, RISK)
+    if opinions and all(one.code in _WITHOUT for one in opinions):
+        return Wrought(
+            why="no capability policy that can be read was in force for this call, and a test case is for one"
+        )
     decisive = next((one for one in opinions if one.rule and one.outcome == str(outcome)), None)
     place = _place(told, decisive)
     if outcome is None or not opinions:
@@ -50,7 +56,8 @@ def case_of(told: Told, text_of: TextOf) -> Wrought:
     name = place.name if place else "policy"
     try:
         text = _text(told, outcome, decisive, f"{name}.yaml")
-        parse_cases(text, "cases")
+        if len(text) <= MOST_CHARACTERS:
+            parse_cases(text, "cases")
     except (PolicyError, ValueError, RecursionError):
         return Wrought(why="the call holds what no test file can: text that is not valid, or values nested too deep")
     if len(text) > MOST_CHARACTERS:

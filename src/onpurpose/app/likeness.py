@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -35,6 +35,12 @@ MOST_ELEMENTS = 60
 """Above so many elements those of one table become `table.*`."""
 
 MOST_NAMES = 20
+
+MOST_LOOKED_AT = 1_000
+"""Of so many different elements, groups or other names it is looked whether a policy can hold them."""
+
+MOST_BYTES = 8 * 1024 * 1024
+"""Records of so many bytes are read, or one more: an agent may write as much as it likes into each."""
 
 FEW = 5
 """Of fewer calls it is not told how long people work."""
@@ -121,14 +127,16 @@ def _read(text: str, source: str) -> tuple[Purpose | PurposePolicy]:
 
 
 def _others(decisions: Decisions, log: Follow, workspace: str, told: Told) -> Iterator[Told]:
-    """The newest decisions on the agent's calls before and after, but for this one."""
+    """The newest decisions on the agent's calls before and after, but for this one; not beyond `MOST_BYTES`."""
     search = Search(
         workspace=workspace, agent_id=told.agent_id, since=told.at - DAYS * _DAY, until=told.at + DAYS * _DAY
     )
+    size = 0
     for entry in decisions.page(search, limit=LOOKED).entries:
-        if entry.decision_id == told.id:
+        if entry.decision_id == told.id or size > MOST_BYTES:
             continue
         found = log.after(entry.chain, entry.seq - 1, 1)
+        size += sum(len(one.body) for one in found)
         other = retell(found[0].body) if found and found[0].seq == entry.seq else None
         if other is not None:
             yield other
@@ -216,9 +224,9 @@ def _match(alike: Sequence[Told], notes: list[str]) -> Match:
         notes.append(f"{len(alike) - len(people)} of the calls were anonymous: the policy does not match such ones.")
     return Match(
         user_groups=_groups([one.groups or () for one in people], notes),
-        data_source_id=_readable("data_source_id", [source] if source else [], notes) or None,
-        agent_ids=_readable("agent_ids", {one.agent_id for one in alike}, notes) or None,
-        capabilities=_readable("capabilities", {one.capability for one in alike}, notes) or None,
+        data_source_id=_limit("data_source_id", [source] if source else [], notes),
+        agent_ids=_limit("agent_ids", {one.agent_id for one in alike}, notes),
+        capabilities=_limit("capabilities", {one.capability for one in alike}, notes),
     )
 
 
@@ -232,16 +240,27 @@ def _groups(groups: Sequence[Sequence[str]], notes: list[str]) -> tuple[str, ...
         best = min(counts, key=lambda group: (-counts[group], group))
         chosen.add(best)
         left = [one for one in left if best not in one]
-    return _readable("user_groups", chosen, notes) or None
+    return _limit("user_groups", chosen, notes)
+
+
+def _limit(key: str, texts: Collection[str], notes: list[str]) -> tuple[str, ...] | None:
+    """What a policy is limited to; `None` is any, which is said where it should have been limited."""
+    found = _readable(key, texts, notes)
+    if texts and not found:
+        notes.append(f"So the policy does not limit `{key}`: write yourself what it is to match.")
+    return found or None
 
 
 def _readable(key: str, texts: Iterable[str], notes: list[str]) -> tuple[str, ...]:
     """Those of the texts that a policy can hold, in order, not too many."""
     given = sorted(set(texts))
-    found = [text for text in given if _can_be_written(key, text)]
+    looked_at = given[:MOST_LOOKED_AT]
+    found = [text for text in looked_at if _can_be_written(key, text)]
     most = 10 * MOST_ELEMENTS if key == "elements" else MOST_NAMES
-    if len(found) < len(given):
-        notes.append(f"{len(given) - len(found)} of `{key}` cannot stand in a policy, and are left out.")
+    if len(looked_at) < len(given):
+        notes.append(f"{len(given) - len(looked_at):,} of `{key}` were not looked at: there are too many.")
+    if len(found) < len(looked_at):
+        notes.append(f"{len(looked_at) - len(found)} of `{key}` cannot stand in a policy, and are left out.")
     if len(found) > most:
         notes.append(f"{len(found) - most} of `{key}` are left out: there are too many.")
     return tuple(found[:most])
