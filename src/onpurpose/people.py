@@ -118,7 +118,7 @@ class Asking:
         undelivered = recorder(ledger, clock, new_id)
         self.courier = Courier(self.deliveries, messengers, viewer, undelivered=undelivered, clock=clock)
         self.channels = Channels(
-            configured(means), messengers, self.deliveries, settings=settings,
+            configured(means), messengers, self.deliveries, view=viewer.view, wake=self.courier.wake, settings=settings,
             secret_of=lambda workspace: webhook_secret(secret, workspace), ledger=ledger, clock=clock, new_id=new_id,
         )  # fmt: skip
         self.routes: list[BaseRoute] = [
@@ -194,7 +194,7 @@ class Asking:
 
 
 def configured(means: Means) -> tuple[Configured, ...]:
-    """What the environment says of each channel; no secret."""
+    """What the environment says of each channel; no secret, and of its variables whether they are set."""
     presses = [way for way, secret in _PRESSES.items() if getattr(means, secret)]
     host = urlsplit(means.smtp_url).hostname or ""
     reach = ("the world", *sorted(means.webhook_reach))
@@ -202,13 +202,22 @@ def configured(means: Means) -> tuple[Configured, ...]:
         Configured(
             channel=Channel.SLACK, ready=bool(means.slack_bot_token),
             facts=(("presses come", " and ".join(presses) or "not at all"),) if means.slack_bot_token else (),
+            variables=_set(means, "slack_bot_token", "slack_signing_secret", "slack_app_token"),
         ),
         Configured(
             channel=Channel.EMAIL, ready=bool(means.smtp_url),
             facts=(("server", host), ("from", means.mail_from)) if means.smtp_url else (),
+            variables=_set(means, "smtp_url", "mail_from"),
         ),
-        Configured(channel=Channel.WEBHOOK, ready=True, facts=(("may go to", ", ".join(reach)),)),
+        Configured(
+            channel=Channel.WEBHOOK, ready=True, facts=(("may go to", ", ".join(reach)),),
+            variables=_set(means, "webhook_reach"),
+        ),
     )  # fmt: skip
+
+
+def _set(means: Means, *names: str) -> tuple[tuple[str, bool], ...]:
+    return tuple((PREFIX + name.upper(), bool(getattr(means, name))) for name in names)
 
 
 _PRESSES = {"over HTTP": "slack_signing_secret", "by Socket Mode": "slack_app_token"}

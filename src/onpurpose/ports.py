@@ -330,12 +330,23 @@ class Deliveries(Protocol):
         """The deliveries of one approval, oldest first."""
         ...
 
-    def dead(self, workspace: str, limit: int) -> list[Delivery]:
-        """Those that were given up, newest first."""
-        ...
-
     def next_due(self, channel: Channel) -> int | None:
         """When the next delivery of the channel is due (microseconds UTC); `None` where none waits."""
+        ...
+
+
+class GivenUp(Protocol):
+    """The messages that were given up. Each method is one transaction. Raises `StoreError`."""
+
+    def dead(self, workspace: str, limit: int) -> list[Delivery]:
+        """The newest of them, newest first."""
+        ...
+
+    def again(self, workspace: str, delivery_ids: Sequence[str], now: int) -> list[Delivery]:
+        """Have those of them that are given up wait to be sent as if they were made `now`; what they are from then on.
+
+        Oldest first. Whatever of them is not given up, or not there, is left as it is and left out.
+        """
         ...
 
 

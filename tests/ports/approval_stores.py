@@ -22,7 +22,7 @@ from onpurpose.adapters.sql.local import LocalApprovals
 from onpurpose.core.approval import Approval, open_approval
 from onpurpose.core.delivery import Channel, Delivery, Event
 from onpurpose.core.routing import Route, Stage
-from onpurpose.ports import Approvals, Deliveries, Outbox
+from onpurpose.ports import Approvals, Deliveries, GivenUp, Outbox
 
 T = TypeVar("T")
 
@@ -33,10 +33,11 @@ NUMBERS = itertools.count(1)
 
 @dataclass
 class Kept:
-    """A store of approvals, seen by its three ports; `elsewhere` is the same one, as another process has it."""
+    """A store of approvals, seen by its ports; `elsewhere` is the same one, as another process has it."""
 
     approvals: Approvals
     deliveries: Deliveries
+    given_up: GivenUp
     outbox: Outbox
     elsewhere: Approvals
 
@@ -47,7 +48,7 @@ class Kept:
 @contextlib.contextmanager
 def in_memory() -> Iterator[Kept]:
     one = MemoryApprovals()
-    yield Kept(one, one, one, one)
+    yield Kept(one, one, one, one, one)
 
 
 @contextlib.contextmanager
@@ -57,13 +58,14 @@ def in_database(database: str) -> Iterator[Kept]:
         contextlib.closing(open_store(database)) as second,
         contextlib.closing(SqlDocuments(store)) as outbox,
     ):
-        yield Kept(SqlApprovals(store), SqlDeliveries(store), outbox, SqlApprovals(second))
+        deliveries = SqlDeliveries(store)
+        yield Kept(SqlApprovals(store), deliveries, deliveries, outbox, SqlApprovals(second))
 
 
 @contextlib.contextmanager
 def in_file(path: Path) -> Iterator[Kept]:
     with contextlib.closing(LocalApprovals(path)) as one, contextlib.closing(LocalApprovals(path)) as second:
-        yield Kept(one, one, one, second)
+        yield Kept(one, one, one, one, second)
 
 
 @pytest.fixture(params=["memory", "file", "sqlite", "postgresql"])

@@ -85,6 +85,16 @@ def takings(draw: st.DrawFn) -> Step:
     return lambda kept, _: kept.deliveries.take(Channel.SLACK, now, lease, limit)
 
 
+@st.composite
+def revivals(draw: st.DrawFn) -> Step:
+    number, now = draw(SMALL), draw(TIMES)
+
+    def step(kept: Kept, run: str) -> object:
+        return kept.given_up.again(run, [one.id for one in kept.deliveries.of(run, f"{run}{number}")], now)
+
+    return step
+
+
 def answer(step: Step, kept: Kept, run: str) -> object:
     """What a step comes to: what it gives, or which error."""
     try:
@@ -109,7 +119,7 @@ def told(kept: Kept, run: str) -> list[object]:
         *(kept.approvals.find(wanted) for wanted in asked),
         *(kept.deliveries.of(run, name) for name in names),
         kept.approvals.versions(names),
-        kept.deliveries.dead(run, 2),
+        kept.given_up.dead(run, 2),
         kept.deliveries.next_due(Channel.SLACK),
         [body for _, body in notes],
     ]
@@ -131,7 +141,11 @@ def cleared(kept: Kept) -> None:
 
 
 @settings(max_examples=50)
-@given(steps=st.lists(st.one_of(openings(), changes(), changes(), settlements(), takings()), min_size=5, max_size=25))
+@given(
+    steps=st.lists(
+        st.one_of(openings(), changes(), changes(), settlements(), takings(), revivals()), min_size=5, max_size=25
+    )
+)
 def test_stores_answer_alike_whatever_is_done(stores: list[Kept], steps: list[Step]) -> None:
     run = f"r{next(RUNS):06}-"
     for step in steps:

@@ -64,8 +64,8 @@ def test_messages_of_workspaces_stay_apart_even_with_the_same_ids(kept: Kept) ->
     theirs = owed(kept, delivery(approval(2, "other"), id="same"), of=approval(2, "other"))
     kept.deliveries.settle(replace(theirs[0], progress=Progress.DEAD))
     assert kept.deliveries.of("acme", "ap_000001") == mine
-    assert kept.deliveries.dead("acme", 10) == []
-    assert ids(*kept.deliveries.dead("other", 10)) == ["same"]
+    assert kept.given_up.dead("acme", 10) == []
+    assert ids(*kept.given_up.dead("other", 10)) == ["same"]
 
 
 # -- taking
@@ -190,7 +190,7 @@ def test_only_what_may_change_of_a_message_changes(kept: Kept) -> None:
 
 def test_what_was_never_kept_cannot_be_settled(kept: Kept) -> None:
     kept.deliveries.settle(delivery(approval(), progress=Progress.DEAD))
-    assert kept.deliveries.dead("acme", 10) == []
+    assert kept.given_up.dead("acme", 10) == []
 
 
 # -- asking
@@ -200,10 +200,10 @@ def test_those_given_up_are_listed_newest_first(kept: Kept) -> None:
     several = owed(kept, *(delivery(approval(), f"C{number}") for number in range(4)))
     for one in (several[2], several[0], several[3]):
         kept.deliveries.settle(replace(one, progress=Progress.DEAD, error="no such channel"))
-    assert ids(*kept.deliveries.dead("acme", 10)) == ids(several[3], several[2], several[0])
-    assert ids(*kept.deliveries.dead("acme", 1)) == ids(several[3])
-    assert kept.deliveries.dead("other", 10) == []
-    assert kept.deliveries.dead("acme", -1) == []
+    assert ids(*kept.given_up.dead("acme", 10)) == ids(several[3], several[2], several[0])
+    assert ids(*kept.given_up.dead("acme", 1)) == ids(several[3])
+    assert kept.given_up.dead("other", 10) == []
+    assert kept.given_up.dead("acme", -1) == []
 
 
 def test_the_next_time_is_that_of_the_soonest(kept: Kept) -> None:
@@ -222,3 +222,44 @@ def test_what_was_taken_is_next_when_its_lease_ends_and_whoever_waits_for_it_no_
     assert kept.deliveries.next_due(Channel.SLACK) == approval().opened_at
     assert len(taken(kept)) == 1
     assert kept.deliveries.next_due(Channel.SLACK) == LEASE
+
+
+# -- those given up, once more
+
+
+def test_what_was_given_up_can_wait_again_as_if_it_were_new(kept: Kept) -> None:
+    one, other = owed(kept, delivery(approval()), delivery(approval(), "C2"))
+    for message in (one, other):
+        kept.deliveries.settle(replace(message, progress=Progress.DEAD, attempts=9, error="no such channel"))
+    fresh = replace(one, created_at=NOW, due_at=NOW)
+    assert kept.given_up.again("acme", [one.id], NOW) == [fresh]
+    assert ids(*kept.given_up.dead("acme", 10)) == [other.id]
+    assert kept.deliveries.next_due(Channel.SLACK) == NOW
+    assert taken(kept, NOW) == [one.id]
+
+
+def test_only_what_is_given_up_waits_again_and_only_for_its_workspace(kept: Kept) -> None:
+    waiting, sent, dead = owed(kept, *(delivery(approval(), f"C{number}") for number in range(3)))
+    kept.deliveries.settle(replace(sent, progress=Progress.SENT, ref="C1/1"), replace(dead, progress=Progress.DEAD))
+    everything = [waiting.id, sent.id, dead.id, "nowhere"]
+    assert kept.given_up.again("other", everything, NOW) == []
+    assert kept.given_up.again("acme", [], NOW) == []
+    assert ids(*kept.given_up.again("acme", everything, NOW)) == [dead.id]
+    assert kept.given_up.again("acme", everything, NOW + 1) == []
+    assert state_of(kept, waiting) == waiting
+    assert state_of(kept, sent).ref == "C1/1"
+
+
+def test_those_that_wait_again_come_oldest_first_and_keep_their_places(kept: Kept) -> None:
+    first, second = owed(kept, delivery(approval()), delivery(approval(), event=Event.GRANTED))
+    kept.deliveries.settle(replace(first, progress=Progress.DEAD))
+    kept.deliveries.settle(replace(second, progress=Progress.DEAD))
+    assert ids(*kept.given_up.again("acme", [second.id, first.id, second.id], NOW)) == ids(first, second)
+    assert taken(kept, NOW) == [first.id]
+
+
+def test_of_many_that_ask_at_once_one_has_it_wait_again(kept: Kept) -> None:
+    (one,) = owed(kept, delivery(approval()))
+    kept.deliveries.settle(replace(one, progress=Progress.DEAD))
+    got = all_at_once(6, lambda _: ids(*kept.given_up.again("acme", [one.id], NOW)))
+    assert sorted(map(len, got)) == [0, 0, 0, 0, 0, 1]

@@ -14,7 +14,7 @@ from onpurpose.core.revision import ConflictError
 
 
 class MemoryApprovals:
-    """`Approvals`, `Deliveries` and `Outbox` in dictionaries. Thread-safe."""
+    """`Approvals`, `Deliveries`, `GivenUp` and `Outbox` in dictionaries. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -113,6 +113,18 @@ class MemoryApprovals:
             newest = reversed(self._deliveries.values())
             found = (one for one in newest if one.workspace == workspace and one.progress is Progress.DEAD)
             return list(islice(found, max(0, limit)))
+
+    def again(self, workspace: str, delivery_ids: Sequence[str], now: int) -> list[Delivery]:
+        """Have those of them that are given up wait to be sent as if they were made `now`; what they are from then on."""
+        fresh = {"created_at": now, "due_at": now, "attempts": 0, "progress": Progress.WAITING, "ref": "", "error": ""}
+        wanted = {(workspace, name) for name in delivery_ids}
+        with self._lock:
+            dead = (
+                (key, one) for key, one in self._deliveries.items() if key in wanted and one.progress is Progress.DEAD
+            )
+            found = {key: replace(one, **fresh) for key, one in dead}
+            self._deliveries.update(found)
+        return list(found.values())
 
     def next_due(self, channel: Channel) -> int | None:
         """When the next delivery of the channel can be taken (microseconds UTC); `None` where none waits.

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from onpurpose.app.notes import Pen
+from onpurpose.app.telling import ASKING
+from onpurpose.app.viewing import Moot
 from onpurpose.core.access import User
 from onpurpose.core.act import Act, Move, State, Via
 from onpurpose.core.approval import Approval
-from onpurpose.core.delivery import Channel, Delivery, Event, RetryError, UndeliverableError, View
+from onpurpose.core.delivery import Channel, Delivery, Event, Progress, RetryError, UndeliverableError, View
 from onpurpose.core.purpose import Settings
 from onpurpose.core.record import Record
 from onpurpose.core.routing import DEFAULT
-from onpurpose.ports import Clock, Deliveries, Ledger, Messenger
+from onpurpose.ports import Clock, Deliveries, GivenUp, Ledger, Messenger
 
 MOST_DEAD = 100
-"""How many messages that were given up are listed."""
+"""How many messages that were given up are listed, and are sent again at once."""
 
 PATIENCE_SECONDS = 10.0
 """How long a record of what was done here may take to become durable."""
@@ -27,11 +31,15 @@ _MINUTE = 60_000_000
 
 
 class Configured(Struct, frozen=True, kw_only=True):
-    """What the environment says of one channel: whether it can be used, and facts of it, none of them secret."""
+    """What the environment says of one channel: whether it can be used, and facts of it, none of them secret.
+
+    `variables` are the names of those that it is set up by, each with whether it is set; never what they hold.
+    """
 
     channel: Channel
     ready: bool
     facts: tuple[tuple[str, str], ...] = ()
+    variables: tuple[tuple[str, bool], ...] = ()
 
 
 class Tried(Struct, frozen=True, kw_only=True):
@@ -41,11 +49,31 @@ class Tried(Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
+class Dropped(Struct, frozen=True, kw_only=True):
+    """A message that was given up and is not sent again, and why."""
+
+    delivery: Delivery
+    why: str
+
+
+class SentAgain(Struct, frozen=True, kw_only=True):
+    """What became of messages that were to be sent again: which wait to leave now, and which were dropped."""
+
+    waiting: tuple[Delivery, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+
+
+class Store(Deliveries, GivenUp, Protocol):
+    """The messages, those that must leave and those that were given up."""
+
+
 class Channels:
     """Looks after the channels of a service. Thread-safe and synchronous.
 
     `settings` and `secret_of` give a workspace's settings and the secret that its webhooks are signed with.
-    What is done here is a record of the log, durable before it is done: `channel.tested`, `webhook_secret.shown`.
+    `view` makes what a message would say now; `wake` has a channel look at once what there is to send.
+    What is done here is a record of the log, durable before it is done: `channel.tested`, `channel.sent_again`,
+    `webhook_secret.shown`.
     Raises `StoreError`, `LedgerError`.
     """
 
@@ -53,8 +81,10 @@ class Channels:
         self,
         configured: Sequence[Configured],
         messengers: Mapping[Channel, Messenger],
-        deliveries: Deliveries,
+        deliveries: Store,
         *,
+        view: Callable[[Delivery], View | Moot],
+        wake: Callable[[Channel], None],
         settings: Callable[[str], Settings],
         secret_of: Callable[[str], str],
         ledger: Ledger,
@@ -64,6 +94,8 @@ class Channels:
         self.configured = tuple(configured)
         self._messengers = messengers
         self._deliveries = deliveries
+        self._view = view
+        self._wake = wake
         self._settings = settings
         self._secret_of = secret_of
         self._ledger = ledger
@@ -91,6 +123,45 @@ class Channels:
     def dead(self, workspace: str) -> list[Delivery]:
         """The messages that were given up, newest first, at most `MOST_DEAD`."""
         return self._deliveries.dead(workspace, MOST_DEAD)
+
+    def send_again(self, channel: Channel, user: User, delivery_id: str | None = None) -> SentAgain:
+        """Have the listed messages of the channel that were given up wait to leave again, or the one of that id.
+
+        Whoever asks twice, or at the same time as somebody else, has them sent once. What asks people about a request
+        that is settled meanwhile, or that its recipient needs no more, is dropped.
+        """
+        chosen = [
+            one
+            for one in self.dead(user.workspace)
+            if one.channel is channel and (delivery_id is None or one.id == delivery_id)
+        ]
+        if not chosen:
+            return SentAgain()
+        dropped = [Dropped(delivery=one, why=why) for one in chosen if (why := self._moot(one))]
+        self._note(
+            user, "channel.sent_again", channel=str(channel), deliveries=[one.id for one in chosen],
+            dropped=[one.delivery.id for one in dropped],
+        )  # fmt: skip
+        waiting = self._deliveries.again(user.workspace, [one.id for one in chosen], self._clock.now())
+        whys = {one.delivery.id: one.why for one in dropped}
+        # One that a lane takes before this is kept is found to be moot there, too.
+        self._deliveries.settle(
+            *[replace(one, progress=Progress.SENT, error=whys[one.id]) for one in waiting if one.id in whys]
+        )
+        self._wake(channel)
+        return SentAgain(
+            waiting=tuple(one for one in waiting if one.id not in whys),
+            dropped=tuple(one for one in dropped if any(one.delivery.id == other.id for other in waiting)),
+        )
+
+    def _moot(self, delivery: Delivery) -> str:
+        """Why nobody needs the message any more; empty where somebody does."""
+        found = self._view(delivery)
+        if isinstance(found, Moot):
+            return found.why
+        if delivery.event in ASKING and found.approval.state is not State.PENDING:
+            return f"the request is {found.approval.state} meanwhile"
+        return ""
 
     def webhook_secret(self, user: User) -> str:
         """The secret that the workspace's webhooks are signed with; that it was shown is recorded."""

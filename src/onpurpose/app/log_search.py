@@ -28,7 +28,7 @@ CLOSED_KINDS = (
     "password.link_made", "second_factor.set", "second_factor.removed", "recovery_code.used", "identity.linked",
     "identity.unlinked", "user.saved",
     "key.created", "key.revoked", "workspace.created", "signing_key.rotated", "webhook_secret.shown",
-    "channel.tested", "log.opened", "unreadable",
+    "channel.tested", "channel.sent_again", "log.opened", "unreadable",
 )  # fmt: skip
 """Kinds that are offered to admins beside the open ones; a record may be of others still."""
 

@@ -18,7 +18,7 @@ _OLDER = _TABLE.alias("older")
 
 
 class SqlDeliveries:
-    """`Deliveries` on a store. Thread-safe."""
+    """`Deliveries` and `GivenUp` on a store. Thread-safe."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -63,6 +63,20 @@ class SqlDeliveries:
         """Those that were given up, newest first."""
         given_up = select(_TABLE).where(_COLUMNS.workspace == workspace, _is(Progress.DEAD))
         return self._read(given_up.order_by(_COLUMNS.n.desc()).limit(max(0, limit)))
+
+    def again(self, workspace: str, delivery_ids: Sequence[str], now: int) -> list[Delivery]:
+        """Have those of them that are given up wait to be sent as if they were made `now`; what they are from then on."""
+        fresh = {
+            "created_at": now, "due_at": now, "attempts": 0, "progress": Progress.WAITING.value, "ref": "", "error": "",
+        }  # fmt: skip
+        theirs = (_COLUMNS.workspace == workspace) & _COLUMNS.id.in_(sorted(set(delivery_ids))) & _is(Progress.DEAD)
+        with self._store.writing() as connection:
+            rows = connection.execute(select(_TABLE).where(theirs).order_by(_COLUMNS.n).with_for_update()).mappings()
+            found = rows.all()
+            if found:
+                numbers = [row["n"] for row in found]
+                connection.execute(update(_TABLE).where(_COLUMNS.n.in_(numbers)).values(fresh))
+            return [read_delivery({**row, **fresh}) for row in found]
 
     def next_due(self, channel: Channel) -> int | None:
         """When the next delivery of the channel can be taken (microseconds UTC); `None` where none waits.

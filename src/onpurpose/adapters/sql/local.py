@@ -10,7 +10,7 @@ from pathlib import Path
 from onpurpose.adapters.sql.approval_rows import approval_row, delivery_row, read_approval, read_delivery
 from onpurpose.adapters.sql.local_file import LocalFile
 from onpurpose.core.approval import Approval, Wanted
-from onpurpose.core.delivery import Channel, Delivery
+from onpurpose.core.delivery import Channel, Delivery, Progress
 from onpurpose.core.revision import ConflictError
 
 BUSY_SECONDS = 10.0
@@ -50,10 +50,18 @@ _SETTLE = (
     "UPDATE deliveries SET due_at = :due_at, attempts = :attempts, progress = :progress, ref = :ref, error = :error"
     " WHERE workspace = :workspace AND id = :id AND progress = 'waiting'"
 )
+_DEAD_OF = (
+    "SELECT * FROM deliveries WHERE workspace = ? AND progress = 'dead'"
+    " AND id IN (SELECT value FROM json_each(?)) ORDER BY n"
+)
+_AGAIN = (
+    "UPDATE deliveries SET created_at = :now, due_at = :now, attempts = 0, progress = 'waiting', ref = '', error = ''"
+    " WHERE n = :n"
+)
 
 
 class LocalApprovals:
-    """`Approvals`, `Deliveries` and `Outbox` in a file of its own, which the first approval makes (mode 0600).
+    """`Approvals`, `Deliveries`, `GivenUp` and `Outbox` in a file of its own, which the first approval makes (mode 0600).
 
     Thread-safe, and several processes may use the file at once. Raises `StoreError` where the file
     cannot be used: a symbolic link, a file of other content, one that another version wrote, a damaged one.
@@ -133,6 +141,16 @@ class LocalApprovals:
         """Those that were given up, newest first."""
         query = "SELECT * FROM deliveries WHERE workspace = ? AND progress = 'dead' ORDER BY n DESC LIMIT ?"
         return [read_delivery(row) for row in self._rows(query, (workspace, max(0, limit)))]
+
+    def again(self, workspace: str, delivery_ids: Sequence[str], now: int) -> list[Delivery]:
+        """Have those of them that are given up wait to be sent as if they were made `now`; what they are from then on."""
+        with self._file.writing() as connection:
+            rows = connection.execute(_DEAD_OF, (workspace, json.dumps(list(delivery_ids)))).fetchall()
+            connection.executemany(_AGAIN, [{"now": now, "n": row["n"]} for row in rows])
+        fresh = {
+            "created_at": now, "due_at": now, "attempts": 0, "progress": Progress.WAITING.value, "ref": "", "error": "",
+        }  # fmt: skip
+        return [read_delivery({**dict(row), **fresh}) for row in rows]
 
     def next_due(self, channel: Channel) -> int | None:
         """When the next delivery of the channel can be taken (microseconds UTC); `None` where none waits.
