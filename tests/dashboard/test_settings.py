@@ -10,6 +10,7 @@ import pytest
 
 from onpurpose.adapters.clock import Ids
 from onpurpose.app.channels import Channels, Configured
+from onpurpose.app.viewing import Moot
 from onpurpose.core.access import Role, Scope
 from onpurpose.core.delivery import Channel, Delivery, Event, Progress, UndeliverableError, View
 from onpurpose.core.purpose import Notify, Settings
@@ -62,8 +63,9 @@ def channels(house: House) -> Channels:
     messengers: Any = {Channel.EMAIL: MAIL, Channel.SLACK: Noted("no such channel")}
     dead: Any = Dead()
     return Channels(
-        configured, messengers, dead, settings=lambda _: Settings(notify=NOTIFY), secret_of=lambda _: SECRET,
-        ledger=house.ledger, clock=house.clock, new_id=Ids().new,
+        configured, messengers, dead, view=lambda _: Moot("it is none"), wake=lambda _: None,
+        settings=lambda _: Settings(notify=NOTIFY), secret_of=lambda _: SECRET, ledger=house.ledger, clock=house.clock,
+        new_id=Ids().new,
     )  # fmt: skip
 
 
@@ -113,7 +115,7 @@ CHANGES = [
     ("/settings/users", {"name": "X", "email": "x@corp.example"}), ("/settings/users/ada", {"name": "X"}),
     ("/settings/users/ada/disable", {}), ("/settings/users/ada/link", {}), ("/settings/keys", {"name": "x"}),
     ("/settings/keys/none/revoke", {}), ("/settings/channels/email/test", {}),
-    ("/settings/channels/webhook/secret", {}),
+    ("/settings/channels/webhook/secret", {}), ("/settings/channels/email/again", {}), ("/settings/channels", {}),
     ("/settings/tokens", {"reason": "x"}), ("/settings/workspaces", {"id": "x"}),
 ]  # fmt: skip
 

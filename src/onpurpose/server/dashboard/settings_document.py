@@ -54,7 +54,7 @@ class DocumentPages:
 
     def show(self, request: Request, principal: Principal) -> Response:
         """The newest revision, and what was before it."""
-        text, version = self._newest(principal)
+        text, version = newest(self._parts, principal)
         done = "It is kept, and holds from now on." if request.query_params.get("done") == "1" else ""
         return self._page(request, principal, text=text or EXAMPLE, version=version, done=done)
 
@@ -79,13 +79,6 @@ class DocumentPages:
             return self._page(request, principal, **told, faults=faults, status=409)
         return RedirectResponse(f"{PATH}?done=1", 303, HEADERS)
 
-    def _newest(self, principal: Principal) -> tuple[str, int]:
-        try:
-            standing, revision = self._parts.control.shelf.newest(principal.workspace, Kind.SETTINGS, NAME)
-        except MissingError:
-            return "", 0
-        return revision.text, standing.version
-
     def _page(  # noqa: PLR0913  what the page shows
         self, request: Request, principal: Principal, *, text: str, version: int, reason: str = "", done: str = "",
         problems: Sequence[Problem] = (), faults: Sequence[str] = (), status: int = 200,
@@ -98,6 +91,15 @@ class DocumentPages:
             done=done, problems=problems, faults=faults, revisions=revisions, tabs=tabs_for(principal),
             may_edit=principal.may(Scope.POLICY_WRITE) and principal.may(Scope.POLICY_PROMOTE),
         )  # fmt: skip
+
+
+def newest(parts: Parts, principal: Principal) -> tuple[str, int]:
+    """The newest text of the workspace's settings and the version that they are at; nothing and 0 where none are."""
+    try:
+        standing, revision = parts.control.shelf.newest(principal.workspace, Kind.SETTINGS, NAME)
+    except MissingError:
+        return "", 0
+    return revision.text, standing.version
 
 
 def _number(form: Form) -> int:
