@@ -95,9 +95,9 @@ class Entrance:
 
         self.first = FirstPerson(self.keyring, self.own, find_key=self._find_key, alone=alone)
         self.linking = Linking(MemoryIdentities(access, self.kept), post, clock=self.clock, new_id=new_id)
-        elsewhere = None
+        self.elsewhere: SingleSignOn | None = None
         if provider is not None:
-            elsewhere = SingleSignOn(
+            self.elsewhere = SingleSignOn(
                 provider, mapped or Mapped(), self.keyring, self.linking, away=away, vault=self.vault, clock=self.clock
             )
         sessions = Sessions(
@@ -106,7 +106,7 @@ class Entrance:
             own=self.own,
             first=self.first,
             linking=self.linking,
-            elsewhere=elsewhere,
+            elsewhere=self.elsewhere,
             public_url=public_url,
             refusal_seconds=refusal_seconds,
         )

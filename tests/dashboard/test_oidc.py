@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx2
 import pytest
 from joserfc.jwk import ECKey
 
@@ -13,8 +16,9 @@ from onpurpose.adapters.oidc import OidcProvider
 from onpurpose.app.single_sign_on import Mapped
 from onpurpose.core.access import Role
 from onpurpose.core.session import Departure, ProviderError
+from onpurpose.server.dashboard.sign_in import ELSEWHERE_AT_ONCE
 from tests.app.world import Hand
-from tests.dashboard.entrance import SECOND, Browser, Entrance, path_of
+from tests.dashboard.entrance import ORIGIN, SECOND, Browser, Entrance, path_of
 from tests.dashboard.provider import CLIENT, CLIENT_SECRET, Provider, own_secret, provided
 
 ROLES = {"risk": frozenset({Role.APPROVER}), "platform": frozenset({Role.AUTHOR, Role.VIEWER})}
@@ -136,6 +140,11 @@ FORGED = {
     "without an end": claim(exp=None),
     "from the future": claim(iat=4_000_000_000),
     "without a subject": claim(sub=None),
+    "an empty subject": claim(sub=""),
+    "a subject that is too long": claim(sub="s" * 256),
+    "a subject that is no text": claim(sub=7),
+    "a subject of other letters": claim(sub="s\u0131"),
+    "a subject with what ends it": claim(sub="s1\u0000"),
     "an address not verified": claim(email_verified=False),
     "an address as text verified": claim(email_verified="true"),
     "an address of unknown worth": claim(email_verified=None),
@@ -216,6 +225,185 @@ def test_a_provider_that_is_away_is_an_error(clock: Hand) -> None:
         adapter.begin("https://gate.example/back")
     assert CLIENT_SECRET not in repr(adapter)
     assert repr(Departure(url="u", state="s", nonce="n", verifier="v")) == "Departure()"
+
+
+def test_a_provider_that_is_away_is_not_asked_by_everybody(entrance: Entrance, provider: Provider, clock: Hand) -> None:
+    provider.document = {"issuer": "https://evil.example"}
+    for _ in range(5):
+        assert entrance.browser().get("/sign-in/oidc").status_code == 502
+    assert provider.asked == ["/.well-known/openid-configuration"]
+    provider.document = {}
+    clock.at += 5 * SECOND
+    assert come_back(entrance.browser(), provider).status_code == 303
+
+
+class Stuck:
+    """An identity provider that answers nobody until it is let `go`."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.entered = threading.Semaphore(0)
+
+    def begin(self, back: str) -> Departure:
+        self.entered.release()
+        self.go.wait(30)
+        return Departure(url="https://idp.example/", state="s", nonce="n", verifier="v")
+
+    def finish(self, departure: Departure, back: str, code: str) -> dict[str, object]:
+        raise ProviderError("nobody comes back")
+
+
+def test_a_provider_that_does_not_answer_holds_up_nobody_but_those_who_want_it() -> None:
+    stuck = Stuck()
+    entrance = Entrance(stuck)
+    entrance.person("ann")
+
+    async def visited() -> list[int]:
+        transport = httpx2.ASGITransport(app=entrance.app)
+        async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+            wanting = [asyncio.create_task(client.get("/sign-in/oidc")) for _ in range(60)]
+            for _ in range(ELSEWHERE_AT_ONCE):
+                assert await asyncio.to_thread(stuck.entered.acquire, timeout=10)
+            page = await asyncio.wait_for(client.get("/sign-in"), 10)
+            stuck.go.set()
+            return [page.status_code, *{one.status_code for one in await asyncio.gather(*wanting)}]
+
+    try:
+        assert asyncio.run(visited()) == [200, 303]
+    finally:
+        stuck.go.set()
+
+
+# -- who it is
+
+
+UNLINK = "ask an admin of the workspace to unlink the old one"
+
+
+def who(entrance: Entrance, provider: Provider, **claims: Any) -> str:
+    """Who is in after the provider said that; what the page says where nobody is."""
+    provider.twist, browser = claim(**claims), entrance.browser()
+    response = come_back(browser, provider)
+    return browser.get("/read").text.removeprefix("read by ") if response.status_code == 303 else response.text
+
+
+def test_the_first_time_a_user_is_found_by_an_address_that_is_vouched_for(
+    entrance: Entrance, provider: Provider
+) -> None:
+    assert who(entrance, provider, email="Ann@CORP.example") == "ann"
+    (linked,) = entrance.linking.of(entrance.keyring.user("default", "ann"))
+    assert (linked.issuer, linked.subject, linked.email) == (provider.issuer, "s1", "Ann@CORP.example")
+    (note,) = entrance.notes("identity.linked")
+    assert {name: note[name] for name in ("workspace", "by", "user", "issuer", "subject", "email")} == {
+        "workspace": "default", "by": "oidc", "user": "ann", "issuer": provider.issuer, "subject": "s1",
+        "email": "Ann@CORP.example",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "now",
+    [{"email": "ann@new.example"}, {"email": "root@corp.example"}, {"email": None}, {"email_verified": False},
+     {"email_verified": None}, {"email": "no address"}],
+)  # fmt: skip
+def test_from_then_on_no_address_says_who_it_is(entrance: Entrance, provider: Provider, now: dict[str, Any]) -> None:
+    assert who(entrance, provider) == "ann"
+    assert who(entrance, provider, **now) == "ann"
+    assert entrance.keyring.user("default", "ann").email == "ann@corp.example"
+    assert len(entrance.notes("identity.linked")) == 1
+
+
+def test_whoever_gets_the_address_next_is_not_its_user(provider: Provider, clock: Hand) -> None:
+    entrance = entrance_of(provider, clock, Mapped(roles=ROLES, creates=True))
+    assert who(entrance, provider, groups=["risk"]) == "ann"
+    ann = entrance.keyring.user("default", "ann")
+    page = who(entrance, provider, sub="s2", groups=["platform"])
+    assert UNLINK in page
+    assert entrance.keyring.users("default")[0] == ann
+    assert len(entrance.keyring.users("default")) == 2
+    assert who(entrance, provider, groups=["risk"]) == "ann"
+    (note,) = entrance.notes("session.refused")
+    assert (note["by"], note["why"]) == ("s2", "that e-mail address is of another account of the provider")
+
+
+def test_who_was_unlinked_is_out_and_another_may_be_linked(entrance: Entrance, provider: Provider) -> None:
+    browser, ann = entrance.browser(), entrance.keyring.user("default", "ann")
+    come_back(browser, provider)
+    (linked,) = entrance.linking.of(ann)
+    assert entrance.linking.unlink(linked, by="root")
+    assert not browser.is_in()
+    assert not entrance.linking.unlink(linked, by="root")
+    assert [(note["by"], note["user"], note["subject"]) for note in entrance.notes("identity.unlinked")] == [
+        ("root", "ann", "s1")
+    ]
+    assert who(entrance, provider, sub="s2") == "ann"
+    assert UNLINK in who(entrance, provider)
+
+
+def test_an_address_that_moved_to_another_user_leads_to_them_where_nobody_is_linked(
+    entrance: Entrance, provider: Provider
+) -> None:
+    assert who(entrance, provider) == "ann"
+    assert who(entrance, provider, sub="s2", email="root@corp.example") == "root"
+    assert who(entrance, provider, email="root@corp.example") == "ann"
+
+
+def test_who_is_made_is_linked_at_once(provider: Provider, clock: Hand) -> None:
+    entrance = entrance_of(provider, clock, Mapped(roles=ROLES, creates=True))
+    new = {"sub": "s9", "groups": ["risk"]}
+    made = who(entrance, provider, email="new@corp.example", **new)
+    assert who(entrance, provider, email="newer@corp.example", **new) == made
+    assert len(entrance.keyring.users("default")) == 3
+
+
+@pytest.mark.parametrize(
+    "address", ["new@corp.example\nBcc: x@corp.example", "a b@corp.example", "@", "x" * 300 + "@x"]
+)
+def test_nobody_is_made_of_what_is_no_address(provider: Provider, clock: Hand, address: str) -> None:
+    entrance = entrance_of(provider, clock, Mapped(roles=ROLES, creates=True))
+    assert "does not vouch" in who(entrance, provider, sub="s9", email=address, groups=["risk"])
+    assert len(entrance.keyring.users("default")) == 2
+
+
+def test_who_comes_twice_at_once_is_made_once(provider: Provider, clock: Hand) -> None:
+    entrance = entrance_of(provider, clock, Mapped(roles=ROLES, creates=True))
+    provider.claims = {"sub": "s9", "email": "new@corp.example", "groups": ["risk"]}
+    start, found = threading.Barrier(4), []
+    assert entrance.elsewhere is not None
+    elsewhere = entrance.elsewhere
+    back = f"{ORIGIN}/sign-in/oidc/back"
+
+    def come() -> None:
+        url, kept = elsewhere.begin(back, "/")
+        code, state = provider.authorize(url)
+        start.wait(10)
+        found.append(elsewhere.finish(kept, back, state, code, "192.0.2.1").user)
+
+    threads = [threading.Thread(target=come) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(entrance.keyring.users("default")) == 3
+    assert len({user.id for user in found if user is not None}) == 1
+    assert len(found) == 4
+
+
+def test_nobody_is_linked_who_may_not_sign_in(entrance: Entrance, provider: Provider) -> None:
+    entrance.keyring.update_user("default", "ann", "Ann", "ann@corp.example", (), by="root", roles=())
+    assert "nobody here" in who(entrance, provider)
+    assert entrance.notes("identity.linked") == []
+    entrance.keyring.update_user("default", "ann", "Ann", "ann@corp.example", (), by="root", roles=(Role.VIEWER,))
+    assert who(entrance, provider) == "ann"
+    entrance.keyring.disable_user("default", "ann", by="root")
+    assert "nobody here" in who(entrance, provider, groups=["risk"])
+    assert entrance.keyring.user("default", "ann").disabled_at is not None
+
+
+def test_who_is_disabled_meanwhile_is_not_enabled_by_new_groups(entrance: Entrance) -> None:
+    entrance.keyring.disable_user("default", "ann", by="root")
+    entrance.keyring.follow_user("default", "ann", ("risk",), frozenset({Role.VIEWER}), by="oidc")
+    ann = entrance.keyring.user("default", "ann")
+    assert (ann.groups, ann.disabled_at is None) == (("risk",), False)
 
 
 # -- groups and roles
