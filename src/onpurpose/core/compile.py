@@ -37,6 +37,8 @@ CAPABILITY = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 """A call's capability: dotted segments, nothing else."""
 
 _MAX_PLANS = 4096
+_STEP = 64
+"""Rules that are indexed between two yields: about 0.04 ms."""
 _NONE = array("I")
 _EXACT_IN_FLOAT = 1 << 53
 """Against whole numbers below this a float compares as its shortest decimal form does."""
@@ -177,7 +179,7 @@ def compile_steps(policy: Policy) -> Generator[None, None, CompiledPolicy]:
     compiled = CompiledPolicy(policy)
     for number in range(len(policy.rules)):
         compiled.index(number)
-        if number % 256 == 255:
+        if number % _STEP == _STEP - 1:
             yield
     return compiled
 

@@ -14,7 +14,7 @@ MAX_BYTES = 1_000_000
 PLACEHOLDER = "\ufffd"
 """Stands for a character that was refused, so that the rest of the text can still be read."""
 
-_CHUNK = 1 << 15
+_CHUNK = 1 << 13
 # Controls; line breaks of YAML 1.1 that are none in 1.2; marks that reorder text on the screen;
 # lone surrogates; what is no character.
 _REFUSED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
@@ -33,6 +33,7 @@ def decode(text: bytes | str, report: Report, limit: int) -> Generator[None, Non
     if decoded is None:
         return None
     report.text = decoded = decoded.removeprefix("\ufeff")
+    yield
     clean = True
     for start in range(0, len(decoded), _CHUNK):
         for found in _REFUSED.finditer(decoded, start, min(start + _CHUNK, len(decoded))):

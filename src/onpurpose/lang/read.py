@@ -30,7 +30,10 @@ from onpurpose.lang.report import Place, Report, nearest, shortened
 from onpurpose.lang.routing import ASKING_READERS, ROUTE_KEYS, ROUTE_READERS, route_of, tell_needless
 
 _STEP, _DROPPED = 16, 1024
-"""Rules that are read, and that are let go of, between two yields: about 0.15 ms."""
+"""Rules that are read, and that are let go of, between two yields: about 0.04 ms."""
+
+_HASHED = 1 << 16
+"""Bytes that are hashed between two yields: about 0.04 ms."""
 
 _SETTINGS = ("risk_levels", "amount_keys", "path_keys", *ASKING_READERS)
 POLICY_KEYS = (*(str(outcome) for outcome in SECTIONS), "block", *_SETTINGS)
@@ -83,16 +86,23 @@ def drained(steps: Generator[None, None, T]) -> T:
 def parse_steps(
     text: bytes | str, source: str = "<policy>", *, limit: int = MAX_BYTES
 ) -> Generator[None, None, Policy]:
-    """As `parse`, yielding about every 0.2 ms, so that others may run in between."""
+    """As `parse`, yielding about every 0.05 ms, so that others may run in between."""
     report = Report(source)
     root = yield from compose(text, report, limit)
     reader = _Reader(report)
     yield from reader.policy(root)
     report.raise_if_any()
     yield
-    digest = hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
-    yield
+    digest = yield from _digest(memoryview(text.encode() if isinstance(text, str) else text))
     return (yield from reader.built(digest))
+
+
+def _digest(text: memoryview) -> Generator[None, None, str]:
+    hashed = hashlib.sha256()
+    for start in range(0, len(text), _HASHED):
+        hashed.update(text[start : start + _HASHED])
+        yield
+    return hashed.hexdigest()
 
 
 class _Reader:
