@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
+from itertools import takewhile
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -36,6 +39,7 @@ match:
   hours: [{zone: Europe/Berlin, windows: ["mon-fri 08:00-18:00", "sat 09:00-12:00"]}, {zone: UTC, windows: daily 00:00-24:00}]
 """  # noqa: E501
 
+NAME = "support_lookup_business_hours"
 texts = st.text(st.characters(codec="utf-8"), max_size=30)
 anything = st.builds(
     Fields,
@@ -152,6 +156,151 @@ def test_a_yaml_is_never_changed_by_what_it_says(text: str) -> None:
     before = begun(Fields(purpose_id="q"))
     assert settle(msgspec.structs.replace(before, text=text), Side.YAML).text == text
     assert settle(msgspec.structs.replace(before, text=text)).text == text
+
+
+# -- a field is changed within a YAML that somebody wrote
+
+
+REMARKS = ["", "# why", "   # aside", "  ", "# a: b", "#"]
+GROUPS = st.lists(st.sampled_from(["a", "b-2", "sales team", "yes", "c:d"]), max_size=3, unique=True)
+PLACES = {
+    "user_groups": GROUPS, "agent_ids": GROUPS, "environments": GROUPS,
+    "data_source_id": st.sampled_from([[], ["salesforce"], ["x", "y"]]),
+    "capabilities": st.sampled_from([[], ["crm.read"], ["crm.*", "files.read"]]),
+}  # fmt: skip
+HOURS = ['{zone: UTC, windows: "mon 08:00-09:00"}', '[{zone: UTC, windows: ["mon 08:00-09:00"]}]']
+CHANGES = st.one_of(
+    st.tuples(st.sampled_from(sorted(PLACES)), st.sampled_from(["", "crm.read", "crm.read, crm.*", "n.o, b-2, p.q"])),
+    st.tuples(
+        st.just("hours"), st.sampled_from(["", "UTC: daily 08:00-18:00", "UTC: mon 08:00-09:00; tue 08:00-09:00"])
+    ),
+    st.tuples(st.just("token_ttl_minutes"), st.sampled_from(["1", "5", "90"])),
+    st.tuples(st.sampled_from(["identity_required", "approval_required", "shadow_mode"]), st.booleans()),
+    st.tuples(st.just("step_up"), st.booleans()),
+    st.tuples(st.just("approvers"), st.sampled_from(["", "anyone", "user:ann, user:b", "2 of group:a\ngroup:b"])),
+    st.tuples(st.just("approval_timeout_seconds"), st.sampled_from(["", "60", "90"])),
+    st.tuples(st.just("policy_id"), st.sampled_from(["p", "new", "yes"])),
+    st.tuples(st.just("purpose_id"), st.sampled_from(["q", "new"])),
+)
+
+
+@st.composite
+def written(draw: st.DrawFn) -> dict[str, list[str]]:
+    """A legal policy by hand: under each key its lines, with remarks above and behind; keys in any order."""
+    inside = {
+        "identity_required": draw(st.sampled_from([None, "true", "false"])),
+        **{key: _list(draw, draw(names)) for key, names in PLACES.items()},
+        "hours": draw(st.sampled_from([None, *HOURS])),
+    }  # fmt: skip
+    match = [line for key in draw(st.permutations(list(inside))) for line in _entry(draw, key, inside[key], "  ")]
+    top = {
+        "policy_id": draw(st.sampled_from([None, "p", '"p"', "'p'"])),
+        "purpose_id": "q",
+        "decision": "require_approval",
+        "token_ttl_minutes": draw(st.sampled_from([None, "5", "7"])),
+        "approval_required": draw(st.sampled_from([None, "true", "false"])),
+        "shadow_mode": draw(st.sampled_from([None, "true", "false"])),
+        "step_up": draw(st.sampled_from([None, "true"])),
+        "approval_timeout_seconds": draw(st.sampled_from([None, "3600", "600"])),
+        "approvers": draw(st.sampled_from([None, "anyone", '["user:ann"]', '{from: ["user:ann"], quorum: 1}',
+                                           '\n  from: ["group:a"] # whom\n  # and how many\n  quorum: 3'])),
+    }  # fmt: skip
+    found = {key: _entry(draw, key, value, "") for key, value in top.items()}
+    found["match"] = [*_entry(draw, "match", "", "", aside=True), *match] if any("  " in line for line in match) else []
+    return {key: found[key] for key in draw(st.permutations(list(found)))}
+
+
+def _list(draw: st.DrawFn, names: list[str]) -> str | None:
+    if not names:
+        return None
+    if draw(st.booleans()):
+        return "".join(f'\n    - "{one}"{draw(st.sampled_from(["", "  # of it"]))}' for one in names)
+    return "[" + ", ".join(f'"{one}"' for one in names) + "]"
+
+
+def _entry(draw: st.DrawFn, key: str, value: str | None, indent: str, *, aside: bool = True) -> list[str]:
+    if value is None:
+        return []
+    first, *more = f"{indent}{key}: {value}".split("\n")
+    remark = draw(st.sampled_from(["", "  # said"])) if aside and not more else ""
+    return [*draw(st.lists(st.sampled_from(REMARKS), max_size=2)), first.rstrip(" ") + remark, *more]
+
+
+@given(written(), CHANGES)
+def test_a_changed_field_changes_its_lines_alone(lines: dict[str, list[str]], change: tuple[str, str | bool]) -> None:
+    text = "".join(f"{line}\n" for of_key in lines.values() for line in of_key)
+    draft = opened(text, "")
+    assert draft.proof.problems == ()
+    wanted = msgspec.structs.replace(draft.fields, **{change[0]: change[1]})
+    after = settle(msgspec.structs.replace(draft, fields=wanted))
+    if wanted == draft.fields:
+        assert after.text == text
+        return
+    assert settle(msgspec.structs.replace(after, fields=draft.fields)).text == text
+    was, now = text.split("\n"), after.text.split("\n")
+    same = sum(block.size for block in SequenceMatcher(None, was, now, autojunk=False).get_matching_blocks())
+    assert len(was) - same <= _lines_of(was, change[0])
+    if not after.proof.problems:
+        assert after.proof.document is not None
+        assert fields_of(after.proof.document) == wanted  # type: ignore[arg-type]  # it is a policy
+
+
+def _lines_of(lines: list[str], key: str) -> int:
+    """How many lines state the value of that key."""
+    deep = [len(line) - len(line.lstrip()) for line in lines]
+    at = next((number for number, line in enumerate(lines) if line.strip().startswith(f"{key}:")), None)
+    if at is None:
+        return 0
+    return 1 + len(list(takewhile(lambda one: deep[one] > deep[at] and lines[one].strip(), range(at + 1, len(lines)))))
+
+
+def test_what_is_taken_back_leaves_no_trace() -> None:
+    text = "# why\n\n" + EXAMPLE.replace("token_ttl_minutes: 5", "token_ttl_minutes:   5   # five is enough")
+    before = opened(text, NAME)
+    emptied = settle(
+        msgspec.structs.replace(before, fields=msgspec.structs.replace(before.fields, token_ttl_minutes=""))
+    )
+    assert "five" not in emptied.text
+    broken = settle(
+        msgspec.structs.replace(emptied, fields=msgspec.structs.replace(before.fields, token_ttl_minutes="x"))
+    )
+    assert broken.proof.problems
+    assert broken.text == text.replace("   5   #", "   x   #")
+    assert settle(msgspec.structs.replace(broken, fields=before.fields)).text == text
+
+
+def test_what_was_written_by_hand_is_the_ground_of_later_changes() -> None:
+    draft = settle(msgspec.structs.replace(begun(Fields(purpose_id="q")), text="# mine\n" + EXAMPLE))
+    changed = settle(msgspec.structs.replace(draft, fields=msgspec.structs.replace(draft.fields, decision="deny")))
+    assert changed.text == "# mine\n" + EXAMPLE.replace("decision: allow", "decision: deny")
+    assert changed.base == draft.base == "# mine\n" + EXAMPLE
+
+
+def test_a_policy_is_not_renamed_with_its_purpose() -> None:
+    draft = opened("purpose_id: q # it\ndecision: deny\n", "")
+    after = settle(msgspec.structs.replace(draft, fields=msgspec.structs.replace(draft.fields, purpose_id="r")))
+    assert after.text == "policy_id: q\npurpose_id: r # it\ndecision: deny\n"
+
+
+# -- what is told when
+
+
+def test_a_new_policy_is_not_blamed_before_anything_is_filled() -> None:
+    draft = begun(Fields())
+    assert (draft.errors, draft.told, draft.awaited) == ({}, (), ["purpose_id"])
+    assert draft.proof.problems
+    filled = settle(msgspec.structs.replace(draft, fields=Fields(token_ttl_minutes="soon")))
+    assert sorted(filled.errors) == ["token_ttl_minutes"]
+    assert filled.awaited == ["purpose_id"]
+    asked = settle(msgspec.structs.replace(filled, asked=True))
+    assert sorted(asked.errors) == ["purpose_id", "token_ttl_minutes"]
+    assert asked.awaited == []
+
+
+def test_a_yaml_that_is_written_by_hand_is_told_of_at_once() -> None:
+    draft = begun(Fields())
+    assert settle(msgspec.structs.replace(draft, text=draft.text + "decision: deny\n")).errors
+    assert opened("decision: deny\n", "p").errors
 
 
 def test_where_both_were_changed_neither_is() -> None:

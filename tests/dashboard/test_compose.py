@@ -162,6 +162,32 @@ def test_comments_at_the_top_stay(author: Visitor) -> None:
     assert "token_ttl_minutes: 8" in text
 
 
+def test_a_change_in_the_form_leaves_every_other_line_of_the_yaml_as_it_is(house: Authors, author: Visitor) -> None:
+    text = EXAMPLE.replace("decision", "\n# what it comes to\ndecision").replace("minutes: 5", "minutes:  5  # enough")
+    house.save(Kind.PURPOSE_POLICY, NAME, text)
+    unsure = form_in(
+        author.post(EDIT, 422, do="save", **author.form(EDIT, EDIT) | {"token_ttl_minutes": "x"}).text, EDIT
+    )
+    assert unsure["text"] == text.replace("  5  #", "  x  #")
+    author.post(EDIT, do="save", **unsure | {"token_ttl_minutes": "9"})
+    saved = house.world.control.shelf.newest("default", Kind.PURPOSE_POLICY, NAME)[1]
+    assert saved.text == text.replace("  5  #", "  9  #")
+
+
+def test_nothing_is_blamed_before_anything_is_filled(author: Visitor) -> None:
+    page = author.get(NEW)
+    assert "errors" not in page.partition('id="compose"')[2]
+    assert "problem" not in seen(page)
+    assert "purpose_id is still to be chosen" in seen(page)
+    pieces = author.post(f"{NEW}/sync?side=form", 200, **author.form(NEW, NEW) | {"token_ttl_minutes": "x"}).text
+    assert "must be a number" in seen(pieces)
+    assert "has no `purpose_id`" not in seen(pieces)
+    asked = author.post(NEW, 422, do="save", **author.form(NEW, NEW)).text
+    assert "`purpose_id`" in seen(asked.partition('id="e-purpose_id"')[2].partition("</div>")[0])
+    pieces = author.post(f"{NEW}/sync?side=form", 200, **form_in(asked, NEW) | {"policy_id": "p"}).text
+    assert "`purpose_id`" in seen(pieces)
+
+
 @pytest.mark.parametrize("field", ["policy_id", "purpose_id", "user_groups", "hours", "approvers", "text", "reason"])
 def test_hostile_texts_stay_texts(author: Visitor, field: str) -> None:
     wrong = {} if field == "text" else {"token_ttl_minutes": "x"}

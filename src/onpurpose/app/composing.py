@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -16,10 +16,10 @@ from msgspec import Struct
 from onpurpose.core.purpose import TOKEN_TTL_MINUTES, PurposePolicy, Window
 from onpurpose.core.routing import TIMEOUT_SECONDS, Route, Stage
 from onpurpose.core.span import PolicyError, Problem, Span
+from onpurpose.lang.amend import Tree, amended, tree_of
 from onpurpose.lang.hours import written
 from onpurpose.lang.purposes import parse_purposes
-from onpurpose.lang.write import name as plain
-from onpurpose.lang.write import quoted
+from onpurpose.lang.write import tree_lines
 
 LISTS = ("user_groups", "data_source_id", "agent_ids", "capabilities", "environments")
 """Fields that hold several texts, parted by commas; one that holds a comma stands in double quotes."""
@@ -63,6 +63,12 @@ class Fields(Struct, frozen=True, kw_only=True):
 NAMES = Fields.__struct_fields__
 """The names of the fields, in the order of the form."""
 
+_MATCH = ("identity_required", *LISTS, "hours")
+_ORDER = (
+    "policy_id", "purpose_id", "match", "decision", "token_ttl_minutes", "approval_required", "shadow_mode", "step_up",
+    "approval_timeout_seconds", "approvers",
+)  # fmt: skip
+
 
 def fields_from(given: Mapping[str, str]) -> Fields:
     """The fields of a form as a browser sends it: a box that is not ticked is not there."""
@@ -75,7 +81,25 @@ def fields_from(given: Mapping[str, str]) -> Fields:
 
 def compose(fields: Fields) -> str:
     """The YAML that the fields come to. It reads back as a policy where every field is right."""
-    return "".join(f"{line}\n" for line in _lines(fields))
+    return "".join(f"{line}\n" for line in tree_lines(_said(fields)))
+
+
+def edited(text: str, before: Fields, after: Fields) -> str:
+    """The YAML where the fields that differ are changed, and every other line stays as it is, comments and all.
+
+    `before` is what `fields_of` finds in the text.
+    """
+    tree, said = tree_of(text), _said(after)
+    changed = {name for name in NAMES if getattr(before, name) != getattr(after, name)}
+    if "purpose_id" in changed and "policy_id" not in tree:
+        changed.add("policy_id")  # without one of its own the policy would be called as its new purpose
+    for name in NAMES:
+        if name in changed and name in _MATCH:
+            inside = _with(tree.get("match", {}), name, said["match"].get(name), _MATCH)
+            tree = _with(tree, "match", inside or {"identity_required": True}, _ORDER)  # empty it may not be
+        elif name in changed:
+            tree = _with(tree, name, said.get(name), _ORDER)
+    return amended(text, tree)
 
 
 def fields_of(policy: PurposePolicy) -> Fields | None:
@@ -114,29 +138,29 @@ def field_at(problem: Problem, text: str) -> str:
 # -- fields into YAML
 
 
-def _lines(fields: Fields) -> Iterator[str]:
-    if fields.policy_id:
-        yield f"policy_id: {plain(fields.policy_id)}"
-    if fields.purpose_id:
-        yield f"purpose_id: {plain(fields.purpose_id)}"
-    yield "match:"
-    yield f"  identity_required: {_truth(fields.identity_required)}"
-    for key in LISTS:
-        texts = parted(getattr(fields, key))
-        if texts:
-            alone = key == "data_source_id" and len(texts) == 1
-            yield f"  {key}: {plain(texts[0]) if alone else _list(texts)}"
-    yield from (f"  {line}" for line in _hours_lines(fields.hours))
-    yield f"decision: {plain(fields.decision) if fields.decision else quoted('')}"
-    if fields.token_ttl_minutes:
-        yield f"token_ttl_minutes: {_number(fields.token_ttl_minutes)}"
-    yield f"approval_required: {_truth(fields.approval_required)}"
-    yield f"shadow_mode: {_truth(fields.shadow_mode)}"
-    if fields.step_up:
-        yield "step_up: true"
-    if fields.approval_timeout_seconds:
-        yield f"approval_timeout_seconds: {_number(fields.approval_timeout_seconds)}"
-    yield from _approver_lines(fields.approvers)
+def _said(fields: Fields) -> dict[str, Tree]:
+    """What the fields come to, key by key in the order of `_ORDER`; a key whose field is empty is left out."""
+    found: dict[str, Tree] = {
+        "policy_id": fields.policy_id,
+        "purpose_id": fields.purpose_id,
+        "match": {
+            "identity_required": fields.identity_required,
+            **{key: texts for key in LISTS if (texts := list(parted(getattr(fields, key))))},
+        },
+        "decision": fields.decision,
+        "token_ttl_minutes": _number(fields.token_ttl_minutes),
+        "approval_required": fields.approval_required,
+        "shadow_mode": fields.shadow_mode,
+        "step_up": fields.step_up or "",
+        "approval_timeout_seconds": _number(fields.approval_timeout_seconds),
+        "approvers": _stages(fields.approvers),
+    }
+    sources, hours = found["match"].get("data_source_id", ()), _hours(fields.hours)
+    if len(sources) == 1:
+        found["match"]["data_source_id"] = sources[0]
+    if hours:
+        found["match"]["hours"] = hours
+    return {key: value for key, value in found.items() if value != "" or key == "decision"}
 
 
 def parted(text: str) -> tuple[str, ...]:
@@ -148,45 +172,71 @@ def parted(text: str) -> tuple[str, ...]:
     return tuple(one.strip() for row in rows for one in row if one.strip())
 
 
-def _hours_lines(text: str) -> Iterator[str]:
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
-    if lines:
-        yield "hours:"
-    for line in lines:
+def _hours(text: str) -> list[Tree]:
+    found = []
+    for line in _lines(text):
         told = _HOURS.fullmatch(line)
         zone, windows = (told["zone"], told["windows"]) if told else ("", line)
-        yield f"  - zone: {quoted(zone)}"
-        yield f"    windows: {_list(_windows(windows))}"
+        found.append({"zone": zone, "windows": [one.strip() for one in windows.split(";") if one.strip()]})
+    return found
 
 
-def _windows(text: str) -> list[str]:
-    return [one.strip() for one in text.split(";") if one.strip()]
-
-
-def _approver_lines(text: str) -> Iterator[str]:
-    indent = ""
-    for number, line in enumerate(one.strip() for one in text.split("\n") if one.strip()):
+def _stages(text: str) -> Tree:
+    """The stages that the lines state; of one that names approvers alone, these."""
+    found: Tree = ""
+    for line in reversed(_lines(text)):
         told = _STAGE.fullmatch(line)
         names, quorum, minutes = (told["names"], told["quorum"], told["minutes"]) if told else (line, None, None)
-        yield f"{indent}{'then' if number else 'approvers'}:"
-        indent += "  "
-        yield f"{indent}from: {_list(parted(names))}"
-        if quorum is not None:
-            yield f"{indent}quorum: {_number(quorum)}"
-        if minutes is not None:
-            yield f"{indent}escalate_after_minutes: {_number(minutes)}"
+        named = {"quorum": quorum, "escalate_after_minutes": minutes}
+        stage = {"from": list(parted(names)), **{key: _number(one) for key, one in named.items() if one is not None}}
+        if found:
+            stage["then"] = found
+        found = stage if len(stage) > 1 else stage["from"]
+    return found
 
 
-def _list(texts: Iterable[str]) -> str:
-    return f"[{', '.join(map(quoted, texts))}]"
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
-def _number(text: str) -> str:
-    return text if _WHOLE.fullmatch(text) else quoted(text)
+def _number(text: str) -> int | str:
+    return int(text) if _WHOLE.fullmatch(text) else text
 
 
-def _truth(value: bool) -> str:
-    return "true" if value else "false"
+# -- fields changed within a text
+
+
+def _with(tree: dict[str, Tree], key: str, value: Tree, order: Sequence[str]) -> dict[str, Tree]:
+    """The tree with the value under the key, where it stands already or after what the order puts before it.
+
+    Without a value, the tree without the key.
+    """
+    if value is None:
+        return {one: inside for one, inside in tree.items() if one != key}
+    if key in tree:
+        return {**tree, key: value if key == "match" else _like(tree[key], value)}
+    before = [one for one in tree if one in order[: order.index(key)]]
+    at = list(tree).index(before[-1]) + 1 if before else 0
+    pairs = list(tree.items())
+    return dict([*pairs[:at], (key, value), *pairs[at:]])
+
+
+def _like(old: Tree, new: Tree) -> Tree:
+    """What is new, in the manner of the old where there are several: one text for a list of one, and so on."""
+    match old, new:
+        case dict(), list() if "from" in old:
+            return _like(old, {"from": new})
+        case dict() | str(), [one]:
+            return _like(old, one)
+        case list(), str():
+            return [new]
+        case list(), list():
+            return [*map(_like, old, new), *new[len(old) :]]
+        case dict(), dict():
+            full = {"quorum": 1, **new} if "quorum" in old else new
+            kept = [key for key in old if key in full]
+            return {key: _like(old[key], full[key]) if key in old else full[key] for key in [*kept, *full]}
+    return new
 
 
 # -- and back

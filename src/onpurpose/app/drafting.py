@@ -12,8 +12,8 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
-from onpurpose.app.composing import Fields, compose, field_at, fields_of
-from onpurpose.app.proofreading import Proof, proofread
+from onpurpose.app.composing import Fields, compose, edited, field_at, fields_of
+from onpurpose.app.proofreading import Proof, proofread, stated
 from onpurpose.core.purpose import PurposePolicy
 from onpurpose.core.revision import Kind
 from onpurpose.core.span import Problem
@@ -30,25 +30,49 @@ class Draft(Struct, frozen=True, kw_only=True):
     """Both sides as they stand. `form_mark` and `yaml_mark` are of what they were when they were last in step.
 
     `name` is that of the policy that is edited, empty for a new one. `shown` is false where the YAML says what
-    the form cannot show: then the YAML alone counts. `proof` is of the YAML.
+    the form cannot show: then the YAML alone counts. `proof` is of the YAML. `base` is the YAML that was last
+    written by hand and could be read: what is changed in the form is changed there, and all else in it stays.
+    Until somebody `asked` to save or to try it, a new policy is not blamed for fields that are yet to be filled.
     """
 
     fields: Fields
     text: str
     form_mark: str = ""
     yaml_mark: str = ""
+    base: str = ""
     name: str = ""
+    asked: bool = False
     shown: bool = True
     torn: bool = False
     proof: Proof = Proof()
 
     @property
+    def told(self) -> tuple[Problem, ...]:
+        """The problems that are told: all of a YAML written by hand, of a form those of the fields that were filled."""
+        by_hand = bool(self.name or self.base) or self.yaml_mark != mark(self.text)
+        if self.asked or by_hand:
+            return self.proof.problems
+        return tuple(one for one in self.proof.problems if self._filled(field_at(one, self.text)))
+
+    @property
+    def awaited(self) -> list[str]:
+        """The fields that are yet to be filled, of which no problem is told."""
+        told = self.told
+        return [field_at(one, self.text) for one in self.proof.problems if one not in told]
+
+    @property
     def errors(self) -> dict[str, list[str]]:
-        """What is wrong at each field, in sentences; under the empty name what is wrong with the whole."""
+        """What is told at each field, in sentences; under the empty name what is wrong with the whole."""
         found: dict[str, list[str]] = {}
-        for one in self.proof.problems:
+        for one in self.told:
             found.setdefault(field_at(one, self.text), []).append(sentence(one))
         return found
+
+    def _filled(self, field: str) -> bool:
+        return not field or getattr(self.fields, field) != getattr(_EMPTY, field)
+
+
+_EMPTY = Fields()
 
 
 def sentence(problem: Problem) -> str:
@@ -78,8 +102,7 @@ def settle(draft: Draft, by: Side | None = None) -> Draft:
     if by is None and of_form and of_yaml and draft.yaml_mark:
         return _proofread(msgspec.structs.replace(draft, torn=True))
     if by is Side.FORM or (by is None and of_form and not of_yaml):
-        text = _with_remarks(draft.text, compose(draft.fields))
-        return _in_step(msgspec.structs.replace(draft, text=text, torn=False))
+        return _in_step(msgspec.structs.replace(draft, text=_by_form(draft), torn=False))
     return _by_yaml(msgspec.structs.replace(draft, torn=False))
 
 
@@ -91,7 +114,16 @@ def _by_yaml(draft: Draft) -> Draft:
     fields = fields_of(one)
     if fields is None:
         return msgspec.structs.replace(draft, shown=False)
-    return _in_step(msgspec.structs.replace(draft, fields=fields, shown=True))
+    base = draft.base if draft.yaml_mark == mark(draft.text) else draft.text
+    return _in_step(msgspec.structs.replace(draft, fields=fields, shown=True, base=base))
+
+
+def _by_form(draft: Draft) -> str:
+    one = stated(draft.base)
+    before = fields_of(one) if isinstance(one, PurposePolicy) else None
+    if before is None:
+        return _with_remarks(draft.text, compose(draft.fields))
+    return edited(draft.base, before, draft.fields)
 
 
 def _in_step(draft: Draft) -> Draft:

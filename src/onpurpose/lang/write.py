@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.policy import Argument, Condition, Rule
@@ -51,6 +52,40 @@ def quoted(text: str) -> str:
 def name(text: str) -> str:
     """A capability, a path or an id, in quotes where YAML might take it for something else."""
     return text if _PLAIN.fullmatch(text) and text.lower() not in _WORDS else quoted(text)
+
+
+def tree_lines(value: Any) -> list[str]:
+    """Dictionaries, lists, texts, whole numbers and truth values as lines: a key a line, a list of texts on it."""
+    if isinstance(value, dict):
+        return [line for key, inside in value.items() for line in _pair(name(key), inside)]
+    if _holds_pairs(value):
+        return [f"{'  ' if number else '- '}{line}" for one in value for number, line in enumerate(tree_lines(one))]
+    return [tree_text(value)]
+
+
+def tree_text(value: Any, *, in_quotes: bool = False) -> str:
+    """The same on one line. A text stands in quotes where that is wanted or needed, those of a list always."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name(key)}: {tree_text(inside)}" for key, inside in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(tree_text(one, in_quotes=True) for one in value) + "]"
+    if isinstance(value, str):
+        return quoted(value) if in_quotes else name(value)
+    return flow(value)
+
+
+def _pair(key: str, value: Any) -> list[str]:
+    lines = tree_lines(value)
+    if isinstance(value, dict) or _holds_pairs(value):
+        return [f"{key}:", *(f"  {line}" for line in lines)]
+    line = f"{key}: {lines[0]}"
+    if len(line) <= _WIDTH or not isinstance(value, list):
+        return [line]
+    return [f"{key}:", *(f"  - {tree_text(one, in_quotes=True)}" for one in value)]
+
+
+def _holds_pairs(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(one, dict) for one in value)
 
 
 def _condition(condition: Condition) -> list[str]:

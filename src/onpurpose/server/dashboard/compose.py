@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from onpurpose.app.composing import Fields, fields_from
+from onpurpose.app.composing import NAMES, Fields, fields_from
 from onpurpose.app.drafting import Draft, Side, begun, opened, settle
 from onpurpose.app.proofreading import own_name
 from onpurpose.app.seen import Seen, seen
@@ -71,7 +72,7 @@ class Composing:
         expected = form.get("expected")
         if do in (Side.FORM, Side.YAML):
             return self._page(request, principal, settle(draft, Side(do)), expected=expected)
-        draft = settle(draft)
+        draft = settle(msgspec.structs.replace(draft, asked=True))
         if draft.torn or draft.proof.problems:
             return self._page(request, principal, draft, expected=expected, status=422)
         if do == "try":
@@ -139,7 +140,7 @@ class Composing:
             options.append((given, f"{given} (not defined yet)"))
         return {
             "draft": draft, "fields": draft.fields, "errors": draft.errors, "expected": expected,
-            "purposes": options, "lines": drawn(draft.text, [*draft.proof.problems, *draft.proof.warnings]),
+            "purposes": options, "lines": drawn(draft.text, [*draft.told, *draft.proof.warnings]),
             "may_promote": principal.may(Scope.POLICY_PROMOTE),
         }  # fmt: skip
 
@@ -156,10 +157,11 @@ class Composing:
 def _draft(request: Request, form: Form) -> Draft:
     """The draft that a form carries; of one that is edited, under the name of the path."""
     name = request.path_params.get("name") or form.get("name")
-    given = {key: value for key, value in form if key not in ("text", "form_mark", "yaml_mark")}
+    given = {key: value for key, value in form if key in NAMES}
     return Draft(
         fields=fields_from(given), text=form.get("text"), form_mark=form.get("form_mark"),
-        yaml_mark=form.get("yaml_mark"), name=name, shown=form.get("shown") != "no",
+        yaml_mark=form.get("yaml_mark"), base=form.get("base"), name=name, asked=form.get("asked") == "yes",
+        shown=form.get("shown") != "no",
     )  # fmt: skip
 
 
