@@ -81,7 +81,8 @@ def _part(text: str, event: Any, get_event: Callable[[], Any]) -> _Part:
     start, column = event.start_mark.index, event.start_mark.column
     if type(event) is ScalarEvent:
         value = resolve(event.value) if event.implicit[0] else event.value
-        end = start + len(text[start : event.end_mark.index].rstrip())  # a block of lines goes on to the next key
+        past: Any = event.end_mark  # of a block of lines, where the next key begins
+        end = start + len(text[start : past.index].rstrip())
         quotes = text[start : start + 1] in {'"', "'"}
         return _Part(start=start, end=end, column=column, value=value, items=[], in_quotes=quotes)
     in_pairs = type(event) is MappingStartEvent
