@@ -145,17 +145,18 @@ class OwnProofs:
             self._post.deliver()
         return codes
 
-    def remove_code(self, user: User, *, by: str) -> None:
-        """Do without a second factor from now on."""
+    def remove_code(self, user: User, *, by: str) -> bool:
+        """Do without a second factor from now on; false where there was none, nor one that waited for its code."""
 
-        def remove(held: Credential, pen: Pen) -> tuple[Credential, list[bytes], None]:
+        def remove(held: Credential, pen: Pen) -> tuple[Credential, list[bytes], bool]:
             if held.totp is None and held.proposed is None:
-                return held, [], None
+                return held, [], False
             bare = replace(held, totp=None, proposed=None, recovery=(), totp_step=0)
-            return bare, [pen.note("second_factor.removed", user=user.id)], None
+            return bare, [pen.note("second_factor.removed", user=user.id)], True
 
-        self._proofs.change(user, by, remove)
+        removed = self._proofs.change(user, by, remove)
         self._post.deliver()
+        return removed
 
     def _changed_at(self, user: User) -> int:
         credential = self._means.credentials.get(user.workspace, user.id)

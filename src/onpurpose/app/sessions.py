@@ -81,10 +81,10 @@ class SignedIn:
             self._sessions.seen(found.hash, now)
         return Principal(person=user, session=found, csrf=form_token(token))
 
-    def of(self, principal: Principal) -> list[Session]:
+    def of(self, user: User) -> list[Session]:
         """Where the user is signed in, the newest first."""
         now = self._clock.now()
-        return [one for one in self._sessions.of(principal.workspace, principal.user) if one.stands(now)]
+        return [one for one in self._sessions.of(user.workspace, user.id) if one.stands(now)]
 
     def end(self, principal: Principal) -> None:
         """Sign out of this session."""

@@ -106,7 +106,7 @@ class Account:
     ) -> Response:
         given = {"proposed": None, "codes": None} | shown
         response = self._parts.shell.render(
-            request, "account.html", principal, fault=fault, sessions=self._sessions.signed_in.of(principal),
+            request, "account.html", principal, fault=fault, sessions=self._sessions.signed_in.of(principal.person),
             has_code=self._sessions.own.has_code(principal.person), **given,
         )  # fmt: skip
         response.status_code = status

@@ -24,7 +24,16 @@ from onpurpose.server.dashboard.shell import HEADERS, Parts
 PATH = f"{SETTINGS}/users"
 _ONE = PATH + "/{id}"
 _ROLES = [(str(role), f"{role}: {', '.join(sorted(SCOPES[role]))}") for role in Role]
-_DONE = {"made": "The user is made. Give them a link to set a password.", "kept": "What you changed is kept."}
+_DONE = {
+    "made": "The user is made. Give them a link to set a password.",
+    "kept": "What you changed is kept.",
+    "out": "Every session of this user has ended.",
+    "not-in": "This user was not signed in anywhere.",
+    "code-removed": "The second factor is removed: from now on the password alone signs this user in.",
+    "no-code": "This user had no second factor.",
+    "unlinked": "The identity is unlinked, and every session of this user has ended.",
+}
+_OWN = "Your own sign-in is changed under your account, where you prove that it is you, or by another admin."
 
 
 def routes(parts: Parts) -> list[BaseRoute]:
@@ -38,6 +47,9 @@ def routes(parts: Parts) -> list[BaseRoute]:
         Route(_ONE, admin(pages.update), methods=["POST"]),
         Route(f"{_ONE}/disable", admin(pages.disable), methods=["POST"]),
         Route(f"{_ONE}/link", admin(pages.link), methods=["POST"]),
+        Route(f"{_ONE}/sign-out", admin(pages.sign_out), methods=["POST"]),
+        Route(f"{_ONE}/remove-code", admin(pages.remove_code), methods=["POST"]),
+        Route(f"{_ONE}/unlink", admin(pages.unlink), methods=["POST"]),
     ]
 
 
@@ -65,7 +77,7 @@ class UserPages:
             )  # fmt: skip
         except ConflictError as error:
             return self._list(request, principal, values, {"id": [sentence(error)]}, 409)
-        return RedirectResponse(f"{_path(user.id)}?done=made", 303, HEADERS)
+        return _done(user, "made")
 
     def one(self, request: Request, principal: Principal) -> Response:
         """One user."""
@@ -84,14 +96,13 @@ class UserPages:
             principal.workspace, user.id, told.name, told.email, told.groups, by=principal.user, slack=told.slack,
             roles=told.roles or frozenset(),
         )  # fmt: skip
-        return RedirectResponse(f"{_path(user.id)}?done=kept", 303, HEADERS)
+        return _done(user, "kept")
 
     def disable(self, request: Request, principal: Principal) -> Response:
         """Disable the user, sign them out everywhere, revoke their keys."""
         user = self._user(request, principal)
         if user.id == principal.user:
-            faults = {"form": ["Nobody disables themselves: have another admin do it."]}
-            return self._page(request, principal, user, _of(user), faults, status=409)
+            return self._refused(request, principal, user, "Nobody disables themselves: have another admin do it.")
         self._keyring.disable_user(principal.workspace, user.id, by=principal.user)
         return RedirectResponse(_path(user.id), 303, HEADERS)
 
@@ -99,11 +110,41 @@ class UserPages:
         """Make a link by which the user sets a password, and show it this once."""
         user = self._user(request, principal)
         if user.disabled_at is not None or not user.roles:
-            faults = {"form": ["Only who is enabled and has a role signs in: see to that first."]}
-            return self._page(request, principal, user, _of(user), faults, status=409)
+            why = "Only who is enabled and has a role signs in: see to that first."
+            return self._refused(request, principal, user, why)
         token = self._parts.sessions.own.link(user, by=principal.user)
         root = self._parts.public_url.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"
         return self._page(request, principal, user, _of(user), {}, link=f"{root}/sign-in/link/{token}")
+
+    def sign_out(self, request: Request, principal: Principal) -> Response:
+        """End every session of the user."""
+        user = self._user(request, principal)
+        if user.id == principal.user:
+            return self._refused(request, principal, user, _OWN)
+        ended = self._parts.sessions.signed_in.end_all(user, by=principal.user)
+        return _done(user, "out" if ended else "not-in")
+
+    def remove_code(self, request: Request, principal: Principal) -> Response:
+        """Remove the second factor of a user who has lost it."""
+        user = self._user(request, principal)
+        if user.id == principal.user:
+            return self._refused(request, principal, user, _OWN)
+        removed = self._parts.sessions.own.remove_code(user, by=principal.user)
+        return _done(user, "code-removed" if removed else "no-code")
+
+    def unlink(self, request: Request, principal: Principal) -> Response:
+        """Have an identity elsewhere be the user's no more."""
+        user, form, linking = self._user(request, principal), form_of(request), self._parts.sessions.linking
+        if user.id == principal.user:
+            return self._refused(request, principal, user, _OWN)
+        given = (form.get("issuer"), form.get("subject"))
+        held = next((one for one in linking.of(user) if (one.issuer, one.subject) == given), None)
+        if held is None or not linking.unlink(held, by=principal.user):
+            return self._refused(request, principal, user, "This user has no such identity: maybe it is unlinked.")
+        return _done(user, "unlinked")
+
+    def _refused(self, request: Request, principal: Principal, user: User, why: str) -> Response:
+        return self._page(request, principal, user, _of(user), {"form": [why]}, status=409)
 
     def _list(
         self, request: Request, principal: Principal, values: Mapping[str, Any], faults: Faults, status: int = 200
@@ -121,11 +162,24 @@ class UserPages:
         keys = [one for one in self._keyring.keys(principal.workspace) if one.user == user.id] if admin else []
         return self._parts.shell.render(
             request, "settings_user.html", principal, status=status, user=user, values=values, faults=faults,
-            roles=_ROLES, done=done, link=link, keys=keys, may_edit=admin,
+            roles=_ROLES, done=done, link=link, keys=keys, may_edit=admin, now=self._parts.clock.now(),
+            **(self._signing_in(user) if admin else {}),
         )  # fmt: skip
+
+    def _signing_in(self, user: User) -> dict[str, Any]:
+        """How the user signs in, and where they are: for admins."""
+        sessions = self._parts.sessions
+        return {
+            "has_code": sessions.own.has_code(user), "sessions": sessions.signed_in.of(user),
+            "identities": sessions.linking.of(user),
+        }  # fmt: skip
 
     def _user(self, request: Request, principal: Principal) -> User:
         return self._keyring.user(principal.workspace, kept(request.path_params["id"]))
+
+
+def _done(user: User, what: str) -> Response:
+    return RedirectResponse(f"{_path(user.id)}?done={what}", 303, HEADERS)
 
 
 def _path(user_id: str) -> str:
