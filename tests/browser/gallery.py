@@ -16,10 +16,10 @@ from onpurpose.core.access import User
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.session import Principal, Role, Session
 from onpurpose.core.statistics import wilson
-from onpurpose.server.dashboard.assets import Assets
 from onpurpose.server.dashboard.errors import error_pages
 from onpurpose.server.dashboard.shell import Shell
 from onpurpose.server.problems import ANSWERS
+from tests.dashboard.shells import a_shell
 
 NOW = 1_780_000_000_000_000
 """What time it is in the gallery, in microseconds UTC."""
@@ -70,7 +70,7 @@ def csrf(request: Request, principal: Principal | None) -> str:
 def shell() -> Shell:
     """The shell, with the gallery's templates beside its own."""
     own = FileSystemLoader(Path(__file__).parent / "templates")
-    return Shell(Assets.ours(), csrf=csrf, clock=StandingClock(), templates=own)
+    return a_shell(StandingClock(), csrf=csrf, templates=own)
 
 
 def gallery() -> Starlette:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from starlette.applications import Starlette
 
-from onpurpose.server.dashboard.assets import Assets
 from tests.browser.chromium import DEVICES, Browsing
 from tests.browser.pictures import MOST_BYTES, Picture, picture
 from tests.browser.screenshots import Shot, chosen, sign_in, take, write
 from tests.browser.serving import served
 from tests.dashboard.entrance import PASSWORD, Entrance
+from tests.dashboard.shells import OURS
 
 
 def test_a_picture_is_small_and_the_same_each_time(browsing: Browsing, gallery_url: str, tmp_path: Path) -> None:
@@ -76,4 +76,4 @@ def test_who_takes_pictures_signs_in_as_people_do(browsing: Browsing) -> None:
 
 def with_files(entrance: Entrance) -> Starlette:
     """The pages where people come in, with their style."""
-    return Starlette(routes=[*entrance.app.routes, *Assets.ours().routes()])
+    return Starlette(routes=[*entrance.app.routes, *OURS.routes()])

@@ -10,7 +10,6 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import httpx2
 import pytest
 from click.testing import Result
 
@@ -18,6 +17,7 @@ from onpurpose.cli.workspace.remote import RefusedError, Remote
 from onpurpose.core.revision import Kind
 from tests.cli.command import run
 from tests.cli.test_reference import same_keys, shape
+from tests.loopback import asking
 from tests.service.process import SET_ASIDE, SHELL, Process, put_in_force, running
 
 PURPOSE = "id: support\nname: Support\nstatus: active\n"
@@ -40,8 +40,7 @@ class Workspace:
             assert made.status_code == 201, made.text
         self.url, self.folder = service.url, folder
         self.key = made.json()["secret"]
-        headers = {"Authorization": f"Bearer {self.key}"}
-        self.client = httpx2.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+        self.client = asking(self.url, self.key)
 
     def run(self, verb: str, *options: str) -> Result:
         """The verb on the folder."""

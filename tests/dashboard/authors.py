@@ -26,16 +26,17 @@ from onpurpose.core.result import Result
 from onpurpose.core.revision import Kind
 from onpurpose.server.api.decisions import Past as Decided
 from onpurpose.server.dashboard import compose, editor, policies, policy, purposes
-from onpurpose.server.dashboard.assets import Assets
 from onpurpose.server.dashboard.errors import error_pages
-from onpurpose.server.dashboard.session import Sessions, csrf_token
-from onpurpose.server.dashboard.shell import Parts, Shell
+from onpurpose.server.dashboard.session import Sessions
+from onpurpose.server.dashboard.shell import Parts
 from onpurpose.server.problems import ANSWERS
 from onpurpose.service import Records
 from tests.app.keys import MemorySigningKeys
 from tests.app.past import Past, recorded
 from tests.app.world import EVERYTHING, candidate, ids
 from tests.browser.serving import served
+from tests.dashboard.shells import a_shell
+from tests.loopback import asking
 
 SUPPORT = "id: customer_support_lookup\nname: Support lookup\nstatus: active\nelements: [crm.contacts.*]\n"
 EXAMPLE = """policy_id: support_lookup_business_hours
@@ -71,7 +72,7 @@ class Authors:
     def visitor(self, role: Role) -> Iterator[Visitor]:
         """Somebody of that role in a browser."""
         token = self.token(role)
-        with httpx2.Client(base_url=self.url, cookies={"onpurpose": token}, timeout=30) as client:
+        with asking(self.url, cookies={"onpurpose": token}) as client:
             yield Visitor(client, token)
 
     def save(self, kind: Kind, name: str, text: str) -> None:
@@ -185,7 +186,7 @@ def _parts(past: Past) -> Parts:
     log = Records(past.follow)
     unused: Any = None
     return Parts(
-        shell=Shell(Assets.ours(), csrf=csrf_token, clock=clock),
+        shell=a_shell(clock),
         sessions=Sessions(signed_in, sign_in=unused, own=unused, first=unused),
         clock=clock,
         control=world.control,

@@ -40,14 +40,14 @@ from onpurpose.core.record import Record
 from onpurpose.core.routing import Route
 from onpurpose.server.api.decisions import Past
 from onpurpose.server.dashboard import approval, approvals
-from onpurpose.server.dashboard.assets import Assets
 from onpurpose.server.dashboard.errors import error_pages
-from onpurpose.server.dashboard.session import Sessions, csrf_token
-from onpurpose.server.dashboard.shell import Parts, Shell
+from onpurpose.server.dashboard.session import Sessions
+from onpurpose.server.dashboard.shell import Parts
 from onpurpose.server.pages.routes import page_routes
 from onpurpose.server.problems import ANSWERS
 from tests.app.deciding import CALL, question, route
 from tests.browser.serving import served
+from tests.dashboard.shells import a_shell
 from tests.server.api.house import House
 from tests.server.api.house import opened as opened_house
 
@@ -194,7 +194,7 @@ def opened(
                 progress=progress,
             )  # fmt: skip
 
-        shell, unused = Shell(Assets.ours(), csrf=csrf_token, clock=clock), cast(Any, None)
+        shell, unused = a_shell(clock), cast(Any, None)
         parts = Parts(
             shell=shell, sessions=sessions, clock=clock, control=house.control,
             past=Past(decisions=house.feed, log=follow), feed=unused, rollups=unused, backtests=unused,

@@ -33,12 +33,12 @@ from onpurpose.core.access import ApiKey, Role, Scope, User
 from onpurpose.core.session import Principal
 from onpurpose.ports import Clock
 from onpurpose.server.dashboard import account, set_up, sign_in
-from onpurpose.server.dashboard.assets import Assets
-from onpurpose.server.dashboard.session import Sessions, csrf_token, form_of, page
+from onpurpose.server.dashboard.session import Sessions, form_of, page
 from onpurpose.server.dashboard.shell import Shell
 from onpurpose.server.identity import Authority
 from onpurpose.sign_in_ports import IdentityProvider
 from tests.app.world import World, ids
+from tests.dashboard.shells import a_shell
 
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
@@ -110,7 +110,7 @@ class Entrance:
             public_url=public_url,
             refusal_seconds=refusal_seconds,
         )
-        shell = Shell(Assets.ours(), csrf=csrf_token, clock=self.clock)
+        shell = a_shell(self.clock)
         self.parts = Parts(shell, sessions, self.clock)
         self.done: list[tuple[str, list[tuple[str, str]]]] = []
         self.app = Starlette(routes=[*self._pages(), *_all(self.parts)])

@@ -15,6 +15,7 @@ from onpurpose.server.dashboard.approval import SignedInRoute
 from onpurpose.server.dashboard.session import COOKIE, scope_of
 from tests.dashboard.matrix import OPEN, check_refused, concrete
 from tests.dashboard.whole import Whole, whole
+from tests.loopback import asking
 
 LINKS = frozenset({"/approve/{token}", "/approvals/{id}"})
 """Pages that a link, or a key, opens without a session; they ask for it themselves."""
@@ -63,7 +64,7 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with whole(tmp_path_factory.mktemp("whole")) as at:
         people = {role: at.person(role) for role in Role}
-        with httpx2.Client(base_url=at.url, timeout=30, trust_env=False) as http:
+        with asking(at.url) as http:
             yield House(at, people, http)
 
 

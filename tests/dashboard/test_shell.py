@@ -21,11 +21,11 @@ from onpurpose.core.revision import ConflictError, MissingError, StoreError
 from onpurpose.core.session import Principal, Role, Session
 from onpurpose.core.statistics import wilson
 from onpurpose.server.dashboard import formats
-from onpurpose.server.dashboard.assets import Assets
 from onpurpose.server.dashboard.errors import error_pages
 from onpurpose.server.dashboard.nav import ITEMS, items_for
 from onpurpose.server.dashboard.shell import HEADERS, Shell
 from onpurpose.server.problems import ANSWERS, ProblemError
+from tests.dashboard.shells import a_shell
 
 NOW = 1_780_000_000_000_000
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'\u202e"
@@ -44,9 +44,7 @@ def person(*roles: Role, name: str = "Ada") -> Principal:
 
 def shell(**templates: str) -> Shell:
     loader = DictLoader({f"{name}.html": text for name, text in templates.items()})
-    return Shell(
-        Assets.ours(), csrf=lambda _, who: who.csrf if who else "a-visit", clock=StandingClock(), templates=loader
-    )
+    return a_shell(StandingClock(), csrf=lambda _, who: who.csrf if who else "a-visit", templates=loader)
 
 
 def request(path: str = "/policies") -> Request:

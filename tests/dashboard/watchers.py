@@ -34,10 +34,9 @@ from onpurpose.core.result import Result
 from onpurpose.core.revision import Kind
 from onpurpose.server.api.decisions import Past as Decided
 from onpurpose.server.dashboard import decision, feed, overview
-from onpurpose.server.dashboard.assets import Assets
 from onpurpose.server.dashboard.errors import error_pages
-from onpurpose.server.dashboard.session import Sessions, csrf_token
-from onpurpose.server.dashboard.shell import Parts, Shell
+from onpurpose.server.dashboard.session import Sessions
+from onpurpose.server.dashboard.shell import Parts
 from onpurpose.server.metrics import Metrics
 from onpurpose.server.problems import ANSWERS
 from onpurpose.service import Records, Told
@@ -45,6 +44,8 @@ from tests.app.keys import MemorySigningKeys
 from tests.app.past import Past, recorded
 from tests.app.world import EVERYTHING, candidate, ids
 from tests.browser.serving import served
+from tests.dashboard.shells import a_shell
+from tests.loopback import asking
 
 SECRET = "a secret of at least thirty-two characters"
 
@@ -99,7 +100,7 @@ class Watchers:
     def visitor(self, role: Role = Role.VIEWER) -> Iterator[Visitor]:
         """Somebody of that role in a browser without script."""
         token = self.token(role)
-        with httpx2.Client(base_url=self.url, cookies={"onpurpose": token}, timeout=30) as client:
+        with asking(self.url, cookies={"onpurpose": token}) as client:
             yield Visitor(client, token)
 
     def get(self, path: str, status: int = 200, role: Role = Role.VIEWER) -> str:
@@ -216,7 +217,7 @@ def _parts(past: Past, knobs: Knobs, stack: contextlib.ExitStack) -> Parts:
     stack.callback(desk.close)
     unused: Any = None
     return Parts(
-        shell=Shell(Assets.ours(), csrf=csrf_token, clock=clock),
+        shell=a_shell(clock),
         sessions=Sessions(signed_in, sign_in=unused, own=unused, first=unused),
         clock=clock,
         control=world.control,

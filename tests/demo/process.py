@@ -17,6 +17,8 @@ from typing import Any
 import httpx2
 import orjson
 
+from tests.loopback import asking
+
 START_SECONDS = 120
 PATIENCE_SECONDS = 60
 KEY = re.compile(r"op_[a-z0-9]{8}_[A-Za-z0-9_-]{43}")
@@ -59,8 +61,7 @@ class Shown:
         self._told.set()
 
     def client(self, key: str) -> httpx2.Client:
-        headers = {"Authorization": f"Bearer {key}"}
-        return httpx2.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+        return asking(self.url, key, timeout=60)
 
     def interrupt(self) -> int:
         """Press Ctrl-C; its exit code."""

@@ -22,6 +22,7 @@ from onpurpose.ports import Ledger
 from onpurpose.server.build import Pending, Services, build, make_server
 from onpurpose.server.identity import Authority
 from onpurpose.server.metrics import Metrics
+from tests.loopback import asking
 
 POLICY = """
 deny:
@@ -154,8 +155,7 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, key: str | None = "asker", **options: Any) -> httpx2.Client:
-        headers = {"Authorization": f"Bearer {secret_of(key)}"} if key else {}
-        return httpx2.Client(base_url=self.url, headers=headers, trust_env=False, timeout=30, **options)
+        return asking(self.url, secret_of(key) if key else "", **options)
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)

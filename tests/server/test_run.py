@@ -8,8 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx2
-
+from tests.loopback import asking
 from tests.server.serving import secret_of
 
 ROOT = Path(__file__).parents[2]
@@ -31,8 +30,7 @@ def test_a_process_that_is_told_to_stop_closes_its_services() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
         assert process.stdout is not None
         url = f"http://127.0.0.1:{int(process.stdout.readline())}"
-        headers = {"Authorization": f"Bearer {secret_of('asker')}"}
-        with httpx2.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
+        with asking(url, secret_of("asker")) as client:
             answer = client.post("/v1/evaluate", json={"agent_id": "a", "capability": "open"})
         process.send_signal(signal.SIGTERM)
         rest = process.stdout.read()

@@ -18,6 +18,7 @@ import orjson
 from onpurpose import AsyncClient, Client
 from onpurpose.adapters.webhook.signing import verify_webhook
 from onpurpose.core.call import Identity
+from tests.loopback import asking
 from tests.mail.server import MailHost, mail_host
 from tests.service.process import SET_ASIDE, Process, free_port
 from tests.slack.fake import SIGNING_SECRET, TOKEN, FakeSlack, Json, fake_slack
@@ -261,9 +262,7 @@ class Case:
         """A client with that person's key. Close it."""
         user = name or self.people[0]
         key = self.office.make_key(f"of {user}", "approve", "read", user=user)
-        return httpx2.Client(
-            base_url=self.office.process.url, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
-        )
+        return asking(self.office.process.url, key)
 
 
 def member(name: str) -> str:

@@ -17,6 +17,8 @@ from typing import Any
 import httpx2
 import orjson
 
+from tests.loopback import asking
+
 START_SECONDS = 90
 SHELL = "deny:\n  - capability: shell.execute\n    contains: rm -rf\nallow:\n  - capability: shell.execute\n"
 CALL = {"agent_id": "ops", "capability": "shell.execute", "payload": {"command": "ls -la"}}
@@ -71,9 +73,7 @@ class Process:
 
     def client(self, **settings: Any) -> httpx2.Client:
         """A client that asks with the key."""
-        return httpx2.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30, trust_env=False, **settings
-        )
+        return asking(self.url, self.key, **settings)
 
     def kill(self) -> None:
         """End it at once, as a crash would."""

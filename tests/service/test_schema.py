@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.loopback import asking
 from tests.service.process import CALL, Process, put_in_force, running
 
 EXAMPLES = 8
@@ -146,7 +147,7 @@ def test_so_are_the_answers_about_what_there_is(service: Process, known: Known) 
 
 
 def test_whoever_has_no_key_is_refused_wherever_one_is_needed(service: Process) -> None:
-    with httpx2.Client(base_url=service.url, trust_env=False) as client:
+    with asking(service.url) as client:
         document = client.get("/openapi.json").json()
         asked = 0
         for path, methods in document["paths"].items():
