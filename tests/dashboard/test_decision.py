@@ -202,7 +202,7 @@ def test_whatever_an_agent_wrote_is_text(house: Watchers, name: str) -> None:
         {"elements": [f"crm.contacts.c{i}" for i in range(20_000)], "purpose_id": "support"},
         {"identity": {"user_id": "kim", "groups": ["g" * 500] * 2000}},
         {"reasons": [{"code": "rule_unknown", "outcome": "deny", "message": "m" * 5000}] * 500},
-        {"shadow": [{"kind": "policy", "name": f"p{i}", "revision": 1, "would": "deny"} for i in range(5000)]},
+        {"shadow": [{"kind": "policy", "name": f"p{i}", "revision": 1, "would": "deny"} for i in range(1000)]},
     ],
 )
 def test_huge_values_make_no_huge_page(house: Watchers, told: dict[str, object]) -> None:
