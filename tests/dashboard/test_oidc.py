@@ -71,6 +71,14 @@ def test_the_browser_is_sent_back_to_where_people_reach_us(entrance: Entrance, p
     assert response.headers["location"].startswith(provider.issuer)
 
 
+def test_a_long_way_back_still_fits_into_a_cookie(entrance: Entrance, provider: Provider) -> None:
+    to, browser = "/read/" + "x" * 1900, entrance.browser()
+    sent = browser.get(f"/sign-in/oidc?next={to}")
+    (cookie,) = [one for one in sent.headers.get_list("set-cookie") if "onpurpose-away=" in one]
+    assert len(cookie.partition(";")[0]) < 4096
+    assert path_of(come_back(browser, provider, to)) == to
+
+
 @pytest.mark.parametrize("to", ["//evil.example", "https://evil.example"])
 def test_nobody_is_sent_on_to_another_host(entrance: Entrance, provider: Provider, to: str) -> None:
     assert path_of(come_back(entrance.browser(), provider, to)) == "/"

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import pyotp
 import pytest
+from msgspec.structs import replace
 
 from onpurpose.adapters.vault import AesVault
-from onpurpose.app.own_proofs import LINK_SECONDS, password_fault
+from onpurpose.app.own_proofs import LINK_SECONDS, OwnProofs, password_fault
+from onpurpose.app.proofs import Proofs
 from onpurpose.core.access import Role, Scope, User
 from onpurpose.core.revision import ConflictError
 from onpurpose.core.session import Credential
-from tests.dashboard.entrance import PASSWORD, SECOND, Browser, Entrance, path_of
+from tests.dashboard.entrance import PASSWORD, SECOND, SECRET, Browser, Entrance, path_of
 
 NEW = "eleven wet lanterns"
 
@@ -115,6 +118,33 @@ def test_of_several_who_follow_a_link_at_once_one_sets_the_password(entrance: En
         thread.join(20)
     assert len(won) == 1
     assert isinstance(entrance.sign_in.by_password("default", "ann", f"{NEW} {won[0]}", ""), User)
+
+
+def test_a_link_that_was_followed_meanwhile_sets_nothing(entrance: Entrance) -> None:
+    token, user = entrance.own.link(ann(entrance), by="root"), ann(entrance)
+    entrance.clock.at += SECOND
+
+    class Meanwhile:
+        """Credentials that somebody else sets once they were looked at."""
+
+        looked = False
+
+        def get(self, workspace: str, user_id: str) -> Credential | None:
+            found = entrance.means.credentials.get(workspace, user_id)
+            if not self.looked:
+                self.looked = True
+                entrance.own.follow(token, "the other's password")
+            return found
+
+        def keep(self, credential: Credential, *, signs_out: bool = False, notes: Sequence[bytes]) -> None:
+            entrance.means.credentials.keep(credential, signs_out=signs_out, notes=notes)
+
+    means = replace(entrance.means, credentials=Meanwhile())
+    own = OwnProofs(
+        means, Proofs(means), entrance.world.control.post, secret=SECRET, people=entrance.world.access.users
+    )
+    assert own.follow(token, NEW) is None
+    assert entrance.sign_in.by_password("default", "ann", "the other's password", "") == user
 
 
 @pytest.mark.parametrize(
@@ -377,13 +407,21 @@ def test_what_is_changed_all_the_time_by_others_is_given_up(entrance: Entrance) 
         def keep(self, credential: Credential, *, signs_out: bool = False, notes: object) -> None:
             raise ConflictError("taken")
 
-    from msgspec.structs import replace
-
-    from onpurpose.app.proofs import Proofs
-
     proofs = Proofs(replace(entrance.means, credentials=Restless()))
     with pytest.raises(ConflictError, match="at the same time"):
         proofs.change(ann(entrance), "ann", lambda held, _: (replace(held, failures=1), [], None))
+
+
+def test_no_password_comes_back_in_a_page_when_the_session_has_ended(entrance: Entrance, browser: Browser) -> None:
+    fields = csrf(browser) | {"current": PASSWORD, "password": NEW, "again": NEW}
+    entrance.signed_in.end_all(ann(entrance), by="root")
+    response = browser.post("/account/password", fields)
+    assert (response.status_code, PASSWORD in response.text, NEW in response.text) == (401, False, False)
+    response = browser.post("/account/code/confirm", {"code": "123456", "_csrf": "old"})
+    assert (response.status_code, "123456" in response.text) == (401, False)
+    browser.sign_in()
+    response = browser.post("/account/password", fields)
+    assert (response.status_code, PASSWORD in response.text, NEW in response.text) == (403, False, False)
 
 
 def test_nothing_leads_elsewhere(browser: Browser) -> None:

@@ -336,6 +336,22 @@ def test_no_other_process_tells_whether_somebody_has_a_name(entrance: Entrance) 
     assert outcomes(other, ["ann"], PASSWORD) == [Refused()], "the lock of the user holds everywhere"
 
 
+@pytest.mark.parametrize("workspace", ["a\x00b", "\n", "x" * 100_000], ids=["nul", "line", "long"])
+def test_no_store_is_asked_for_what_no_workspace_is_called(entrance: Entrance, workspace: str) -> None:
+    asked: list[str] = []
+
+    def people(name: str) -> list[User]:
+        asked.append(name)
+        return []
+
+    sign_in = SignIn(
+        entrance.means, Proofs(entrance.means), entrance.world.control.post,
+        TurnedAway(None, Masking(), clock=entrance.clock, new_id=ids()), people=people,
+    )  # fmt: skip
+    assert sign_in.by_password(workspace, "ann", PASSWORD, "192.0.2.1") == Refused()
+    assert asked == []
+
+
 def test_who_is_locked_is_worked_for_as_much_as_who_is_wrong() -> None:
     counting = Counting()
     entrance = Entrance(passwords=counting)

@@ -94,6 +94,19 @@ class OwnProofs:
 
     def invited(self, token: str) -> User | None:
         """Whose link it is, where it counts."""
+        found = self._invitation(token)
+        return None if found is None else found[0]
+
+    def follow(self, token: str, password: str) -> User | None:
+        """Set the password of whoever's link it is; `None` where it does not count, or not any more."""
+        found = self._invitation(token)
+        if found is None:
+            return None
+        user, changed_at = found
+        return user if self.set_password(user, password, by=user.id, changed_at=changed_at) else None
+
+    def _invitation(self, token: str) -> tuple[User, int] | None:
+        """Whose link it is, where it counts, and since when they have had the password that it replaces."""
         body, _, seal = token.partition(".")
         if len(token) > _MOST_TOKEN or not token.isascii():
             return None
@@ -103,14 +116,7 @@ class OwnProofs:
         user = next((one for one in self._people(link.workspace) if one.id == link.user), None)
         if user is None or user.disabled_at is not None or self._means.clock.now() >= link.until:
             return None
-        return user if self._changed_at(user) == link.changed_at else None
-
-    def follow(self, token: str, password: str) -> User | None:
-        """Set the password of whoever's link it is; `None` where it does not count, or not any more."""
-        user = self.invited(token)
-        if user is None:
-            return None
-        return user if self.set_password(user, password, by=user.id, changed_at=self._changed_at(user)) else None
+        return (user, link.changed_at) if self._changed_at(user) == link.changed_at else None
 
     def has_code(self, user: User) -> bool:
         """Whether the user has a second factor."""

@@ -156,7 +156,7 @@ class SignIn:
     def find(self, workspace: str, name: str) -> User | None:
         """Who may sign in under that id, or that e-mail address where it is one person's alone."""
         wanted = name.strip()
-        if not wanted or len(wanted) > MOST_NAME:
+        if not wanted or max(len(wanted), len(workspace)) > MOST_NAME or not workspace.isprintable():
             return None
         able = [one for one in self._people(workspace) if one.disabled_at is None and one.roles]
         found = [one for one in able if one.id == wanted]

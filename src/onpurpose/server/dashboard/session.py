@@ -38,6 +38,9 @@ KNOWN = "onpurpose-known"
 
 CSRF_HEADER = "x-csrf-token"
 
+PROOFS = frozenset({"password", "again", "current", "code", "ticket", "key"})
+"""The fields of forms that hold what somebody proves with that it is they."""
+
 REFUSAL_SECONDS = 0.4
 """So long it takes at least until somebody is told that they were wrong: nobody measures what was found of them."""
 
@@ -225,8 +228,11 @@ def _within(parts: Guarded, scope: Scope, request: Request, principal: Principal
 
 
 def again(parts: Guarded, request: Request, form: Form, principal: Principal | None) -> Response:
-    """A page that keeps what was written in a form that could not be taken: to sign in, or to send it again."""
-    kept = [(name, value) for name, value in form if not name.startswith("_")]
+    """A page that keeps what was written in a form that could not be taken: to sign in, or to send it again.
+
+    What proves somebody is typed again: the page may be looked at by another.
+    """
+    kept = [(name, value) for name, value in form if not name.startswith("_") and name not in PROOFS]
     to = local_path(asked_path(request))
     if principal is None:
         response = sign_in_page(parts, request, to=to, kept=kept, status=401)
