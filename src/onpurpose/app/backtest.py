@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -20,6 +20,7 @@ from onpurpose.app.drafts import asks_to_be_live
 from onpurpose.app.notes import digest
 from onpurpose.app.projection import Decisions, Follow
 from onpurpose.app.recollect import Recollected, recollect
+from onpurpose.app.recorded_calls import Walk, walk
 from onpurpose.app.shelf import Shelf, word
 from onpurpose.app.workspace import Compiled, InForce
 from onpurpose.core.arguments import either
@@ -41,8 +42,9 @@ SECONDS = 20.0
 MOST_EXAMPLES = 10
 """How many decisions of each kind are named."""
 
-_PAGE = 64
-_GAP = 8
+MOST_AT_ONCE = 3
+"""How many run at once in a process, each of another workspace: calls that are answered now come first."""
+
 _REST = 0.002
 
 EXAMPLES = ("would_deny", "would_ask", "newly_blocked", "unmatched", "newly_allowed", "unknown")
@@ -81,8 +83,8 @@ class Backtested(Struct, frozen=True, kw_only=True):
     `calls` recorded calls of the window were looked at, newest first, back to `first_at` (microseconds
     UTC, `None` without any); `unreadable` of them could not be read when they were made, `gone` are no more
     in the log, and `masked` were judged with something unknown that the record hides. On `changed` others,
-    what is live today comes to another outcome than was recorded. `stopped` is `limit` or `time` where
-    the window holds more calls than were looked at.
+    what is live today comes to another outcome than was recorded. `stopped` is `limit`, `time` or
+    `cancelled` where the window may hold more calls than were looked at.
     """
 
     together: Trial
@@ -97,7 +99,7 @@ class Backtested(Struct, frozen=True, kw_only=True):
 
 
 class Backtests:
-    """Tries sets of policies on the recorded past, one at a time: whoever asks meanwhile is told to wait.
+    """Tries sets of policies on the recorded past, one at a time of a workspace: whoever asks meanwhile has to wait.
 
     `rest` is called between blocks of calls, so that calls which are answered now come first.
     """
@@ -118,63 +120,53 @@ class Backtests:
         self._seconds = seconds
         self._elapsed = elapsed
         self._rest = rest
-        self._busy = threading.Lock()
+        self._lock = threading.Lock()
+        self._running: set[str] = set()
 
-    def run(self, workspace: str, members: Sequence[Member], *, since: int, until: int, limit: int) -> Backtested:
+    def run(  # noqa: PLR0913  what is tried, on what, and who looks on
+        self,
+        workspace: str,
+        members: Sequence[Member],
+        *,
+        since: int,
+        until: int,
+        limit: int,
+        seen: Callable[[int], None] = lambda _: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Backtested:
         """Try the set on the newest `limit` calls from `since` up to `until` (microseconds UTC).
 
+        `seen` is told how many calls were looked at, and `cancelled` is asked whether to end, between blocks of calls.
         Raises `PolicyError` for a text that cannot be read, `MissingError` for what is not there, `ConflictError`
-        for a set that cannot be, or while another backtest runs, and `StoreError` and `LedgerError`.
+        for a set that cannot be, or while others run (see `MOST_AT_ONCE`), and `StoreError` and `LedgerError`.
         """
-        if not self._busy.acquire(blocking=False):
-            raise ConflictError("a backtest is running already; ask again when it is done")
+        self._enter(workspace)
         try:
             began = self._elapsed()
             judging = _proposed(self._shelf, workspace, members)
             search = Search(workspace=workspace, since=since, until=until, purpose_id=judging.only_purpose)
-            stopped = self._judge_all(judging, search, limit, lambda: self._elapsed() - began >= self._seconds)
-            return judging.result(stopped)
+
+            def halt() -> str:
+                seen(judging.calls)
+                late = self._elapsed() - began >= self._seconds
+                return "cancelled" if cancelled() else "time" if late else ""
+
+            how = Walk(limit=limit, halt=halt, rest=self._rest)
+            return judging.result(walk(self._decisions, self._log, search, judging.take, how))
         finally:
-            self._busy.release()
+            self._leave(workspace)
 
-    def _judge_all(self, judging: _Judging, search: Search, limit: int, late: Callable[[], bool]) -> str | None:
-        before: int | None = None
-        while True:
-            page = self._decisions.page(search, before=before, limit=max(1, min(_PAGE, limit - judging.calls)))
-            if judging.calls >= limit and page.entries:
-                return "limit"
-            for entry, stored in self._with_records(page.entries):
-                judging.take(entry, stored)
-            before = page.before
-            if before is None:
-                return None
-            if late():
-                return "time"
-            self._rest()
+    def _enter(self, workspace: str) -> None:
+        with self._lock:
+            if workspace in self._running:
+                raise ConflictError("a backtest is running already; ask again when it is done")
+            if len(self._running) >= MOST_AT_ONCE:
+                raise ConflictError("backtests of others are running; ask again when one is done")
+            self._running.add(workspace)
 
-    def _with_records(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Stored | None]]:
-        """Each entry with its record, `None` where the log has it no more. So few are held at once."""
-        wanted: dict[str, list[int]] = {}
-        for entry in entries:
-            wanted.setdefault(entry.chain, []).append(entry.seq)
-        found: dict[tuple[str, int], Stored] = {}
-        for chain, seqs in wanted.items():
-            for first, last in _stretches(sorted(seqs)):
-                for stored in self._log.after(chain, first - 1, last - first + 1):
-                    found[chain, stored.seq] = stored
-        for entry in entries:
-            yield entry, found.pop((entry.chain, entry.seq), None)
-
-
-def _stretches(numbers: list[int]) -> Iterator[tuple[int, int]]:
-    """Stretches that hold the numbers (ascending) and little else: the first and last number of each."""
-    first = last = numbers[0]
-    for number in numbers[1:]:
-        if number > last + _GAP:
-            yield first, last
-            first = number
-        last = number
-    yield first, last
+    def _leave(self, workspace: str) -> None:
+        with self._lock:
+            self._running.discard(workspace)
 
 
 # -- the set, as if it were in shadow
@@ -247,6 +239,16 @@ def _new(revision: Revision) -> Standing:
 
 
 # -- judging
+
+
+def outcome(held: InForce, told: Recollected) -> Outcome:
+    """What is in force comes to on a recorded call. Raises `Malformed` for one that cannot be judged."""
+    if held.refusal is not None:
+        return Outcome.DENY
+    states, rules = held.select(told.policy, told.call.agent_id, told.call.policy_context)
+    if any(state.refusal is not None for state in states):
+        return Outcome.DENY
+    return judge(rules, told.call, read_facts(told.call), told.at).decision.outcome
 
 
 class _Judging:

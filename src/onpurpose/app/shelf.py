@@ -71,6 +71,11 @@ class Shelf:
         found = (one for one in self.contents(workspace).standings if one.kind is kind and not is_removed(one))
         return sorted(found, key=lambda one: one.name)
 
+    def removed(self, workspace: str, kind: Kind) -> list[Standing]:
+        """Those of one kind that were removed, by name: their revisions are still there."""
+        found = (one for one in self.contents(workspace).standings if one.kind is kind and is_removed(one))
+        return sorted(found, key=lambda one: one.name)
+
     def revision(self, workspace: str, kind: Kind, name: str, number: int) -> Revision:
         """One revision. `MissingError` where there is none of that number."""
         found = self._documents.revisions(workspace, kind, name, number + 1, 1) if is_name(name) else []
