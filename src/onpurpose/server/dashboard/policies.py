@@ -12,6 +12,7 @@ from onpurpose.app.shadow import ShadowReport
 from onpurpose.core.access import Scope
 from onpurpose.core.revision import Kind, Standing
 from onpurpose.core.session import Principal
+from onpurpose.server.dashboard import removing
 from onpurpose.server.dashboard.purpose_facts import purpose_id_of, status_of
 from onpurpose.server.dashboard.saving import path_of, states
 from onpurpose.server.dashboard.session import page
@@ -48,9 +49,17 @@ def routes(parts: Parts) -> list[BaseRoute]:
         return parts.shell.render(
             request, "policies.html", principal, for_purposes=for_purposes, for_capabilities=for_capabilities,
             more=more_purposes or more_capabilities, after=after, may_write=principal.may(Scope.POLICY_WRITE),
+            removed=[] if after else _removed(parts, principal), gone=removing.named(request),
         )  # fmt: skip
 
     return [Route("/policies", page(parts, Scope.READ)(answer), methods=["GET"])]
+
+
+def _removed(parts: Parts, principal: Principal) -> list[tuple[str, str]]:
+    """The names of policies that were removed, each with where its history is."""
+    shelf, workspace = parts.control.shelf, principal.workspace
+    found = [one for kind in (Kind.PURPOSE_POLICY, Kind.POLICY) for one in shelf.removed(workspace, kind)]
+    return [(one.name, f"{path_of(one.kind, one.name)}/history") for one in found[:MOST_SHOWN]]
 
 
 def _kind(parts: Parts, principal: Principal, kind: Kind, after: str) -> tuple[list[Row], str]:

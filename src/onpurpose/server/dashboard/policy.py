@@ -5,26 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from onpurpose.app.examples import Examples, examples
 from onpurpose.app.promotion import undo_until
 from onpurpose.app.shadow import ShadowReport
+from onpurpose.app.shelf import is_removed
 from onpurpose.core.access import Scope
 from onpurpose.core.feed import ALL, Cell, Judged
 from onpurpose.core.record import LedgerError
 from onpurpose.core.revision import Revision, Standing
 from onpurpose.core.session import Principal
 from onpurpose.core.statistics import MIN_DAYS, MIN_MATCHED, MOST_DENIED
-from onpurpose.server.dashboard import promoting, revisions
+from onpurpose.server.dashboard import promoting, removing, revisions
 from onpurpose.server.dashboard.feed import Filters
 from onpurpose.server.dashboard.highlight import drawn
 from onpurpose.server.dashboard.promoting import Tried
 from onpurpose.server.dashboard.purpose_facts import purpose_id_of, status_of
 from onpurpose.server.dashboard.saving import kind_and_name, path_of, states
 from onpurpose.server.dashboard.session import page
-from onpurpose.server.dashboard.shell import Parts
+from onpurpose.server.dashboard.shell import HEADERS, Parts
 
 MOST_SLICES = 12
 """How many agents, groups and capabilities (each) are told, those with most calls first."""
@@ -61,6 +62,7 @@ def routes(parts: Parts) -> list[BaseRoute]:
     return [
         *promoting.routes(parts, show.again),
         *revisions.routes(parts),
+        *removing.routes(parts),
         Route("/policies/{kind}/{name}", read(show.show), methods=["GET"]),
     ]
 
@@ -72,7 +74,11 @@ class Showing:
         self._parts = parts
 
     def show(self, request: Request, principal: Principal) -> Response:
-        """The page."""
+        """The page; of a policy that was removed, its history."""
+        kind, name = kind_and_name(request)
+        standing = self._parts.control.shelf.find(principal.workspace, kind, name)
+        if standing is not None and is_removed(standing):
+            return RedirectResponse(f"{path_of(kind, name)}/history", 303, HEADERS)
         return self.again(request, principal, Tried())
 
     def again(self, request: Request, principal: Principal, tried: Tried) -> Response:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from onpurpose.app.proofreading import stated
 from onpurpose.app.shelf import Shelf
+from onpurpose.core.feed import Entry
 from onpurpose.core.purpose import Purpose, PurposePolicy
 from onpurpose.core.revision import Kind, Revision, Standing
+from onpurpose.core.token import LONGEST_SECONDS
+
+MOST_CALLS = 200
+"""How many of the newest calls under a purpose are looked at, to tell who uses it."""
+
+_SECOND = 1_000_000
 
 
 def purpose_id_of(shelf: Shelf, workspace: str, standing: Standing) -> str:
@@ -35,6 +44,13 @@ def policies_of(shelf: Shelf, workspace: str, purpose_id: str) -> list[Standing]
     """The purpose policies that are for the purpose."""
     standings = shelf.standings(workspace, Kind.PURPOSE_POLICY)
     return [one for one in standings if purpose_id_of(shelf, workspace, one) == purpose_id]
+
+
+def alive(entries: Iterable[Entry], purpose: Purpose | None, now: int) -> list[tuple[Entry, int]]:
+    """Calls under a purpose whose tokens may be alive, each with when they have expired at the latest."""
+    seconds = min(LONGEST_SECONDS if purpose is None else purpose.ttl_seconds, LONGEST_SECONDS)
+    ends = [(one, one.at + seconds * _SECOND) for one in entries if one.outcome.permits]
+    return [(one, end) for one, end in ends if end > now]
 
 
 def _in_force(shelf: Shelf, workspace: str, standing: Standing) -> Revision | None:

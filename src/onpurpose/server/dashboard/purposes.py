@@ -12,30 +12,24 @@ from starlette.routing import BaseRoute, Route
 
 from onpurpose.app.purpose_drafts import with_status
 from onpurpose.app.seen import Use, uses
-from onpurpose.app.shelf import is_name
+from onpurpose.app.shelf import is_name, is_removed
 from onpurpose.core.access import Scope
 from onpurpose.core.feed import Entry, Search, kept
 from onpurpose.core.purpose import Purpose, Status
 from onpurpose.core.revision import Kind, MissingError
 from onpurpose.core.session import Principal
-from onpurpose.core.token import LONGEST_SECONDS
-from onpurpose.server.dashboard import purpose_form, revoking
-from onpurpose.server.dashboard.purpose_facts import policies_of, purpose_id_of, purpose_of
+from onpurpose.server.dashboard import purpose_form, removing, revisions, revoking
+from onpurpose.server.dashboard.purpose_facts import MOST_CALLS, alive, policies_of, purpose_id_of, purpose_of
 from onpurpose.server.dashboard.revoking import Refused
 from onpurpose.server.dashboard.saving import Saved, path_of, save, states
 from onpurpose.server.dashboard.session import form_of, page
-from onpurpose.server.dashboard.shell import Parts
+from onpurpose.server.dashboard.shell import HEADERS, Parts
 
 MOST_SHOWN = 100
 """How many purposes stand on one page."""
 
-MOST_CALLS = 200
-"""How many of the newest calls under a purpose are looked at, to tell who uses it."""
-
 MOST_TOKENS = 50
 """How many tokens that may be alive are told."""
-
-_SECOND = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +49,8 @@ def routes(parts: Parts) -> list[BaseRoute]:
         Route("/purposes", read(pages.listed), methods=["GET"]),
         *purpose_form.routes(parts),
         *revoking.routes(parts, pages.again),
+        *revisions.of_purposes(parts),
+        *removing.of_purposes(parts),
         Route("/purposes/{id}", read(pages.show), methods=["GET"]),
         Route("/purposes/{id}/status", page(parts, Scope.POLICY_WRITE)(pages.change), methods=["POST"]),
     ]
@@ -85,10 +81,15 @@ class Pages:
         return self._parts.shell.render(
             request, "purposes.html", principal, rows=rows, after=after,
             more=shown[-1].name if len(standings) > len(shown) else "", may_write=principal.may(Scope.POLICY_WRITE),
+            removed=[] if after else shelf.removed(workspace, Kind.PURPOSE)[:MOST_SHOWN],
+            gone=removing.named(request),
         )  # fmt: skip
 
     def show(self, request: Request, principal: Principal) -> Response:
-        """One of them."""
+        """One of them; of one that was removed, its history."""
+        standing = self._parts.control.shelf.find(principal.workspace, Kind.PURPOSE, _name(request))
+        if standing is not None and is_removed(standing):
+            return RedirectResponse(f"/purposes/{quote(standing.name)}/history", 303, HEADERS)
         return self.again(request, principal, Refused())
 
     def change(self, request: Request, principal: Principal) -> Response:
@@ -114,20 +115,14 @@ class Pages:
         return self._parts.shell.render(
             request, "purpose.html", principal, status=refused.status, name=name, purpose=purpose, standing=standing,
             newest=newest, policies=for_it, uses=_shown(entries), calls=len(entries), most_calls=MOST_CALLS,
-            tokens=self._tokens(entries, purpose), refused=refused, statuses=[str(one) for one in Status],
+            tokens=alive(entries, purpose, self._parts.clock.now())[:MOST_TOKENS], refused=refused,
+            statuses=[str(one) for one in Status],
             done=request.query_params.get("done", "")[:16], may_write=principal.may(Scope.POLICY_WRITE),
         )  # fmt: skip
 
     def _entries(self, workspace: str, name: str) -> tuple[Entry, ...]:
         search = Search(workspace=workspace, purpose_id=kept(name))
         return self._parts.past.decisions.page(search, limit=MOST_CALLS).entries
-
-    def _tokens(self, entries: tuple[Entry, ...], purpose: Purpose | None) -> list[tuple[Entry, int]]:
-        """Calls whose tokens may be alive, each with when it has expired at the latest (microseconds UTC)."""
-        now = self._parts.clock.now()
-        seconds = min(LONGEST_SECONDS if purpose is None else purpose.ttl_seconds, LONGEST_SECONDS)
-        ends = [(one, one.at + seconds * _SECOND) for one in entries if one.outcome.permits]
-        return [(one, end) for one, end in ends if end > now][:MOST_TOKENS]
 
 
 def _name(request: Request) -> str:

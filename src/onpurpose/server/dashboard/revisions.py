@@ -1,4 +1,4 @@
-"""The history of a policy: its revisions, what differs between two, and an old one written anew."""
+"""The history of a policy or a purpose: its revisions, what differs between two, and an old one written anew."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from starlette.routing import BaseRoute, Route
 
 from onpurpose.app.documents import NotPermittedError
 from onpurpose.app.outbox import UntoldError
+from onpurpose.app.shelf import word
 from onpurpose.core.access import Scope
 from onpurpose.core.revision import ConflictError, Kind, MissingError, Revision
 from onpurpose.core.session import Principal
 from onpurpose.core.span import PolicyError
-from onpurpose.server.dashboard.saving import UNTOLD, kind_and_name, number_of, path_of, states
+from onpurpose.server.dashboard.removing import document_of, list_of, page_of
+from onpurpose.server.dashboard.saving import UNTOLD, number_of, states
 from onpurpose.server.dashboard.session import form_of, page
 from onpurpose.server.dashboard.shell import Parts
 
@@ -29,6 +31,15 @@ def routes(parts: Parts) -> list[BaseRoute]:
     ]
 
 
+def of_purposes(parts: Parts) -> list[BaseRoute]:
+    """The history of a purpose, and restoring."""
+    history = History(parts)
+    return [
+        Route("/purposes/{id}/history", page(parts, Scope.READ)(history.show), methods=["GET"]),
+        Route("/purposes/{id}/restore", page(parts, Scope.POLICY_WRITE)(history.restore), methods=["POST"]),
+    ]
+
+
 class History:
     """The handlers, on the parts that they need."""
 
@@ -41,7 +52,7 @@ class History:
 
     def restore(self, request: Request, principal: Principal) -> Response:
         """Write an old revision's text anew."""
-        kind, name = kind_and_name(request)
+        kind, name = document_of(request)
         form = form_of(request)
         try:
             revision = self._parts.control.library.restore(
@@ -56,23 +67,24 @@ class History:
             return self._page(request, principal, (str(error).splitlines()[0],), 403)
         except UntoldError:
             return self._page(request, principal, (UNTOLD,), 503)
-        return RedirectResponse(f"{path_of(kind, name)}?saved={revision.number}", 303)
+        done = "done=saved" if kind is Kind.PURPOSE else f"saved={revision.number}"
+        return RedirectResponse(f"{page_of(kind, name)}?{done}", 303)
 
     def _page(
         self, request: Request, principal: Principal, problems: tuple[str, ...] = (), status: int = 200
     ) -> Response:
-        kind, name = kind_and_name(request)
+        kind, name = document_of(request)
         shelf, workspace, query = self._parts.control.shelf, principal.workspace, request.query_params
         standing = shelf.find(workspace, kind, name)
         if standing is None:
-            raise MissingError("there never was such a policy")
+            raise MissingError(f"there never was such a {word(kind)}")
         found = shelf.revisions(workspace, kind, name, _number(query.get("before", "")) or None, MOST_SHOWN)
         a, b = _compared(_number(query.get("a", "")), _number(query.get("b", "")), found)
         return self._parts.shell.render(
-            request, "revisions.html", principal, status=status, here=path_of(kind, name), standing=standing,
-            revisions=found, a=a, b=b, lines=self._diff(workspace, kind, name, a, b), problems=problems,
-            more=found[-1].number if len(found) == MOST_SHOWN and found[-1].number > 1 else None,
-            states=states(standing), may_write=principal.may(Scope.POLICY_WRITE),
+            request, "revisions.html", principal, status=status, here=page_of(kind, name), standing=standing,
+            up=list_of(kind), revisions=found, a=a, b=b, lines=self._diff(workspace, kind, name, a, b),
+            problems=problems, more=found[-1].number if len(found) == MOST_SHOWN and found[-1].number > 1 else None,
+            states=states(standing), shows=kind is not Kind.PURPOSE, may_write=principal.may(Scope.POLICY_WRITE),
         )  # fmt: skip
 
     def _diff(self, workspace: str, kind: Kind, name: str, a: int, b: int) -> list[str]:
