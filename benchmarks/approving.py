@@ -44,7 +44,8 @@ local at = 0
 init = function(args) wrk.headers["Authorization"] = "Bearer %s" end
 request = function()
   at = at + 1
-  local body = string.format('{"agent_id":"agent","capability":"payments.transfer","payload":{"amount":%%d}}', %d + at)
+  local body = string.format('{"agent_id":"agent-%%d","capability":"payments.transfer","payload":{"amount":%%d}}',
+    math.floor(at / 50), %d + at)
   return wrk.format("POST", "/v1/evaluate", nil, body)
 end
 done = function(summary, latency, _)
@@ -126,7 +127,8 @@ def call_others(process: Process, ended: threading.Event, took: list[float]) -> 
 
 
 def ask(connection: http.client.HTTPConnection, key: str, capability: str, amount: int) -> dict[str, dict[str, str]]:
-    body = json.dumps({"agent_id": "agent", "capability": capability, "payload": {"amount": amount}})
+    agent = f"agent-{amount // 50}"  # of one agent only so many may wait
+    body = json.dumps({"agent_id": agent, "capability": capability, "payload": {"amount": amount}})
     connection.request("POST", "/v1/evaluate", body, {"Authorization": f"Bearer {key}"})
     answer: dict[str, dict[str, str]] = json.loads(connection.getresponse().read())
     return answer

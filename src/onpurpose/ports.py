@@ -307,6 +307,10 @@ class Approvals(Protocol):
         """The approvals that are wanted, newest first (those that are due: by `wake_at`, soonest first)."""
         ...
 
+    def pending(self, workspace: str, agent_id: str) -> int:
+        """How many approvals of the agent wait for a decision in the workspace."""
+        ...
+
     def versions(self, approval_ids: Sequence[str]) -> Mapping[str, int]:
         """The versions of these approvals, cheaply: what waits for a change looks here. Unknown ids are left out."""
         ...

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from onpurpose.app.approvals import DENIAL_REASONS
-from onpurpose.app.asking import SUPERSEDED
+from onpurpose.app.asking import MOST_PENDING, SUPERSEDED
 from onpurpose.core.act import Move, State, Via
 from onpurpose.core.approval import (
     MAX_JOINED,
@@ -83,6 +83,20 @@ def test_many_that_ask_the_same_at_once_share_one_approval(office: Office) -> No
     assert len(set(found)) == 1
     assert office.kinds().count("requested") == 1
     assert len(office.store.find(Wanted())) == 1
+
+
+def test_an_agent_floods_nobody_with_questions(office: Office) -> None:
+    def ask(number: int, agent: str = CALL.agent_id) -> Approval:
+        return office.ask(call=replace(CALL, payload={"amount": number}, agent_id=agent))
+
+    asked = [ask(number) for number in range(MOST_PENDING)]
+    with pytest.raises(ApprovalError, match="100 requests of this agent wait"):
+        ask(MOST_PENDING)
+    assert len(office.store.find(Wanted(limit=1000))) == MOST_PENDING
+    assert ask(0).id == asked[0].id  # who asks the same again joins
+    assert ask(MOST_PENDING, agent="another-agent").state is State.PENDING
+    grant(office, asked[7])
+    assert ask(MOST_PENDING).state is State.PENDING
 
 
 def test_another_argument_is_another_question(office: Office) -> None:

@@ -221,7 +221,8 @@ def test_the_last_who_waits_no_longer_is_forgotten(office: Office) -> None:
 
 
 def test_an_event_loop_waits_for_many_approvals_without_a_thread_for_each(office: Office) -> None:
-    approvals = [office.ask(call=replace(CALL, payload={"n": number})) for number in range(300)]
+    agents = [replace(CALL, agent_id=f"agent-{number}") for number in range(3)]  # each may have only so many wait
+    approvals = [office.ask(call=replace(call, payload={"n": number})) for call in agents for number in range(100)]
 
     async def wait() -> list[State]:
         promises = [office.desk.watch("acme", one.id) for one in approvals]

@@ -119,6 +119,7 @@ def told(kept: Kept, run: str) -> list[object]:
         *(kept.approvals.find(wanted) for wanted in asked),
         *(kept.deliveries.of(run, name) for name in names),
         kept.approvals.versions(names),
+        [kept.approvals.pending(run, agent) for agent in "ab"],
         kept.given_up.dead(run, 2),
         kept.deliveries.next_due(Channel.SLACK),
         [body for _, body in notes],

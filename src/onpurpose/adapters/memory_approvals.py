@@ -63,6 +63,12 @@ class MemoryApprovals:
             found.sort(key=lambda one: (one.wake_at, one.id))
         return found[: max(0, wanted.limit)]
 
+    def pending(self, workspace: str, agent_id: str) -> int:
+        """How many approvals of the agent wait for a decision in the workspace."""
+        with self._lock:
+            names = [name for (of, _), name in self._pending.items() if of == workspace]
+            return sum(self._approvals[name].agent_id == agent_id for name in names)
+
     def versions(self, approval_ids: Sequence[str]) -> Mapping[str, int]:
         """The versions of these approvals. Unknown ids are left out."""
         with self._lock:
@@ -115,7 +121,7 @@ class MemoryApprovals:
             return list(islice(found, max(0, limit)))
 
     def again(self, workspace: str, delivery_ids: Sequence[str], now: int) -> list[Delivery]:
-        """Have those of them that are given up wait to be sent as if they were made `now`; what they are from then on."""
+        """Have those of them that are given up wait to be sent as if made `now`; what they are from then on."""
         fresh = {"created_at": now, "due_at": now, "attempts": 0, "progress": Progress.WAITING, "ref": "", "error": ""}
         wanted = {(workspace, name) for name in delivery_ids}
         with self._lock:

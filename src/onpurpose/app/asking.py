@@ -28,6 +28,9 @@ SUPERSEDED = "the policies ask other people now: it was asked anew"
 SIMILAR = 5
 """How many earlier approvals of the same kind are shown."""
 
+MOST_PENDING = 100
+"""How many approvals of one agent may wait for people at once: whoever gets more of them reads none."""
+
 _MOST_OF_A_CALL = 50
 
 
@@ -114,6 +117,7 @@ class Asking:
             pen = self._changes.pen(question.workspace, question.call.agent_id)
             standing = self._standing(question, digest, routes, pen.at)
             if standing is None:
+                self._bound(question)
                 approval = draft(question, digest, routes, pen, self._context(question, pen.at))
                 if self._changes.open(approval, pen):
                     return approval
@@ -122,6 +126,15 @@ class Asking:
             elif (joined := self._join(question, standing, routes)) is not None:
                 return joined
         raise ConflictError("others ask for the same and decide it all the time: ask again")
+
+    def _bound(self, question: Question) -> None:
+        """Raise `ApprovalError` where as many wait as may. Of several that ask at once a few more may come through."""
+        agent = question.call.agent_id
+        if self._approvals.pending(question.workspace, agent) >= MOST_PENDING:
+            raise ApprovalError(
+                f"{MOST_PENDING} requests of this agent wait for people already: "
+                "have them decided or cancelled before it asks for more"
+            )
 
     def _standing(self, question: Question, digest: str, routes: tuple[Route, ...], now: int) -> Approval | None:
         """The approval that answers the question, or that must give way first."""

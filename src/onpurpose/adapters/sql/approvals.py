@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from sqlalchemy import ColumnElement, Integer, Select, bindparam, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Integer, Select, bindparam, func, insert, literal_column, select, update
 
 from onpurpose.adapters.sql import deliveries as messages
 from onpurpose.adapters.sql import tables
@@ -65,6 +65,11 @@ class SqlApprovals:
             given["states"] = sorted(state.value for state in wanted.states)
         return self._read(_wanted(tuple(given)), {**given, "most": max(0, wanted.limit)})
 
+    def pending(self, workspace: str, agent_id: str) -> int:
+        """How many approvals of the agent wait for a decision in the workspace."""
+        with self._store.reading() as connection:
+            return connection.execute(_HOW_MANY, {"of": workspace, "agent": agent_id}).scalar_one()
+
     def versions(self, approval_ids: Sequence[str]) -> Mapping[str, int]:
         """The versions of these approvals. Unknown ids are left out."""
         found: dict[str, int] = {}
@@ -119,9 +124,7 @@ def _same(workspace: str, approval_id: str) -> ColumnElement[bool]:
 
 
 _ONE = select(_TABLE).where(_COLUMNS.workspace == bindparam("of"), _COLUMNS.id == bindparam("named"))
-_PENDING = select(_TABLE).where(
-    # The state is written out, so that the index of those that are pending is used.
-    _COLUMNS.state == literal_column(f"'{State.PENDING.value}'"),
-    _COLUMNS.workspace == bindparam("of"),
-    _COLUMNS.digest == bindparam("digest"),
-)
+# The state is written out, so that the index of those that are pending is used.
+_WAITING = (_COLUMNS.state == literal_column(f"'{State.PENDING.value}'")) & (_COLUMNS.workspace == bindparam("of"))
+_PENDING = select(_TABLE).where(_WAITING, _COLUMNS.digest == bindparam("digest"))
+_HOW_MANY = select(func.count()).select_from(_TABLE).where(_WAITING, _COLUMNS.agent_id == bindparam("agent"))

@@ -65,7 +65,7 @@ class SqlDeliveries:
         return self._read(given_up.order_by(_COLUMNS.n.desc()).limit(max(0, limit)))
 
     def again(self, workspace: str, delivery_ids: Sequence[str], now: int) -> list[Delivery]:
-        """Have those of them that are given up wait to be sent as if they were made `now`; what they are from then on."""
+        """Have those of them that are given up wait to be sent as if made `now`; what they are from then on."""
         fresh = {
             "created_at": now, "due_at": now, "attempts": 0, "progress": Progress.WAITING.value, "ref": "", "error": "",
         }  # fmt: skip

@@ -26,6 +26,7 @@ _CHANGE = (
     " WHERE workspace = :workspace AND id = :id AND version = :version - 1"
 )
 _PENDING = "SELECT * FROM approvals WHERE workspace = ? AND digest = ? AND state = 'pending'"
+_HOW_MANY = "SELECT count(*) FROM approvals WHERE workspace = ? AND agent_id = ? AND state = 'pending'"
 _VERSIONS = "SELECT id, version FROM approvals WHERE id IN (SELECT value FROM json_each(?))"
 
 _OWE = (
@@ -61,7 +62,7 @@ _AGAIN = (
 
 
 class LocalApprovals:
-    """`Approvals`, `Deliveries`, `GivenUp` and `Outbox` in a file of its own, which the first approval makes (mode 0600).
+    """`Approvals`, `Deliveries`, `GivenUp` and `Outbox` in a file of its own (mode 0600), made by the first approval.
 
     Thread-safe, and several processes may use the file at once. Raises `StoreError` where the file
     cannot be used: a symbolic link, a file of other content, one that another version wrote, a damaged one.
@@ -108,6 +109,11 @@ class LocalApprovals:
         query = f"SELECT * FROM approvals WHERE {conditions} ORDER BY {order} LIMIT :limit"  # noqa: S608  our own words
         return [read_approval(row) for row in self._rows(query, {**values, "limit": max(0, wanted.limit)})]
 
+    def pending(self, workspace: str, agent_id: str) -> int:
+        """How many approvals of the agent wait for a decision in the workspace."""
+        rows = self._rows(_HOW_MANY, (workspace, agent_id))
+        return int(rows[0][0]) if rows else 0  # no file: nothing was asked yet
+
     def versions(self, approval_ids: Sequence[str]) -> Mapping[str, int]:
         """The versions of these approvals. Unknown ids are left out."""
         rows = self._rows(_VERSIONS, (json.dumps(list(approval_ids)),))
@@ -143,7 +149,7 @@ class LocalApprovals:
         return [read_delivery(row) for row in self._rows(query, (workspace, max(0, limit)))]
 
     def again(self, workspace: str, delivery_ids: Sequence[str], now: int) -> list[Delivery]:
-        """Have those of them that are given up wait to be sent as if they were made `now`; what they are from then on."""
+        """Have those of them that are given up wait to be sent as if made `now`; what they are from then on."""
         with self._file.writing() as connection:
             rows = connection.execute(_DEAD_OF, (workspace, json.dumps(list(delivery_ids)))).fetchall()
             connection.executemany(_AGAIN, [{"now": now, "n": row["n"]} for row in rows])
