@@ -23,11 +23,13 @@ from sqlalchemy.schema import CreateIndex, DropIndex
 from common import HERE, Table, report, target
 from onpurpose.adapters.sql.feed import SqlFeed, open_feed
 from onpurpose.adapters.sql.feed_tables import IMMEDIATE, decisions, metadata
+from onpurpose.adapters.sql.outcomes import SqlOutcomes
 from onpurpose.adapters.sql.rollups import SqlRollups
+from onpurpose.app.hours import course
 from onpurpose.app.projection import Projector
 from onpurpose.app.shadow import Judgement, Names, Tally, Verdict
 from onpurpose.app.shadow import report as numbers_of
-from onpurpose.core.feed import Batch, Judged, Search
+from onpurpose.core.feed import Batch, Bucket, Judged, Search
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.record import Stored
 
@@ -208,6 +210,8 @@ def fill(feed: SqlFeed, rows: int, seconds: float, first_at: int = START) -> tup
     if feed.engine.dialect.name == "postgresql":
         with feed.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM (ANALYZE)")  # the server does so by itself, every 100,000 decisions
+    while feed.count_on(MILLION):
+        pass
     feed.add(counted(feed, held, first_at))
     return held, time.perf_counter() - start
 
@@ -244,7 +248,8 @@ def counted(feed: SqlFeed, held: int, first_at: int) -> Batch:
 
 
 def questions(feed: SqlFeed, held: int) -> dict[str, Callable[[], object]]:
-    rollups = SqlRollups(feed.engine)
+    rollups, outcomes = SqlRollups(feed.engine), SqlOutcomes(feed.engine)
+    last = START + held * STEP
     middle = START + held // 2 * STEP
 
     def page(before: int | None = None, **fields: object) -> Callable[[], object]:
@@ -258,6 +263,9 @@ def questions(feed: SqlFeed, held: int) -> dict[str, Callable[[], object]]:
         "what a stream has missed (500)": lambda: feed.since("acme", held - 500, 500),
         "a policy's numbers": lambda: numbers_of(rollups, POLICY),
         "a policy's numbers by agent, group, capability": lambda: rollups.totals(POLICY),
+        "outcomes of 24 hours": lambda: course(outcomes, "acme", Bucket.HOUR, last),
+        "outcomes of 30 days": lambda: course(outcomes, "acme", Bucket.DAY, last),
+        "every capability that was called": lambda: outcomes.called("acme", 1000),
         "by a busy agent": page(agent_id="agent-0"),
         "by a rare agent": page(agent_id="agent-rare"),
         "by an agent that is not there": page(agent_id="nobody"),

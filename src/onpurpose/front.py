@@ -11,6 +11,7 @@ from onpurpose.app.backtest import Backtests
 from onpurpose.app.channels import Channels
 from onpurpose.app.checking import Verify
 from onpurpose.app.control import Control
+from onpurpose.app.hours import Outcomes
 from onpurpose.app.shadow import Rollups
 from onpurpose.app.tokens import Tokens
 from onpurpose.app.workspace import Workspaces
@@ -59,6 +60,7 @@ class Uses:
     past: Past
     feed: Feed
     rollups: Rollups
+    outcomes: Outcomes
     tokens: Tokens
     log: Log
     workspaces: Workspaces
@@ -89,6 +91,7 @@ def front(uses: Uses, sessions: Sessions, *, public_url: str, clock: Clock) -> F
         past=uses.past,
         feed=uses.feed,
         rollups=uses.rollups,
+        outcomes=uses.outcomes,
         backtests=Backtests(uses.control.shelf, uses.past.decisions, uses.past.log),
         desk=uses.asking.desk,
         tokens=uses.tokens,

@@ -17,6 +17,7 @@ from onpurpose.adapters.sql.documents import SqlDocuments
 from onpurpose.adapters.sql.engine import Store, open_store
 from onpurpose.adapters.sql.feed import SqlFeed
 from onpurpose.adapters.sql.idempotency import SqlIdempotency
+from onpurpose.adapters.sql.outcomes import SqlOutcomes
 from onpurpose.adapters.sql.rollups import SqlRollups
 from onpurpose.adapters.sql.signing_keys import SqlSigningKeys
 from onpurpose.adapters.tokens import JwtFormat
@@ -206,8 +207,9 @@ class Service:
         metrics = Metrics(pending=self._pending, stale=self.workspaces.stale, messages=self.asking.courier.status)
         uses = Uses(
             control=self.control, past=past, feed=Told(self.feed), rollups=SqlRollups(self.feed.engine),
-            tokens=self.tokens, log=seen, workspaces=self.workspaces, metrics=metrics, asking=self.asking,
-            channels=self.asking.channels, verify=self._verify, ready=self.unready, stopping=self._stopping.is_set,
+            outcomes=SqlOutcomes(self.feed.engine), tokens=self.tokens, log=seen, workspaces=self.workspaces,
+            metrics=metrics, asking=self.asking, channels=self.asking.channels, verify=self._verify,
+            ready=self.unready, stopping=self._stopping.is_set,
         )  # fmt: skip
         pages = front(uses, sessions, public_url=options.environment.get("ONPURPOSE_PUBLIC_URL", ""), clock=clock)
         self.services = Services(

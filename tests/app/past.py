@@ -13,6 +13,7 @@ from onpurpose.adapters.files import FileSource
 from onpurpose.adapters.signing import KeyFile
 from onpurpose.adapters.sql import SqliteLedger
 from onpurpose.adapters.sql.feed import SqlFeed, SqliteFollow, open_feed
+from onpurpose.adapters.sql.outcomes import SqlOutcomes
 from onpurpose.adapters.sql.rollups import SqlRollups
 from onpurpose.app.backtest import Backtested, Backtests, Member
 from onpurpose.app.gate import Gate
@@ -45,6 +46,7 @@ class Past:
         self.workspaces = Workspaces(self.world.documents)
         self.projector = Projector(follow, feed)
         self.rollups = SqlRollups(feed.engine)
+        self.outcomes = SqlOutcomes(feed.engine)
         ids = Ids()
         self.gate = Gate(
             Policies(FileSource), ledger, clock=self.world.clock, new_id=ids.new, masking=Masking(), classifier=Sure()

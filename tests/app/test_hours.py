@@ -1,7 +1,8 @@
-"""Outcomes over time, from the newest decisions of each stretch."""
+"""Outcomes over time: every decision is counted in its hour and its day."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -9,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from onpurpose.app import hours
-from onpurpose.app.hours import Stretch, Stretches, course
+from onpurpose.app.hours import course
 from onpurpose.core.call import Call
-from onpurpose.core.feed import WIDTHS, Bucket, Page, Search
+from onpurpose.core.feed import WIDTHS, Bucket, Called, Counted, OutcomeCount
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.revision import Kind
 from tests.app.past import Past, live, recorded
 
-HOUR = WIDTHS[Bucket.HOUR]
+HOUR, DAY = WIDTHS[Bucket.HOUR], WIDTHS[Bucket.DAY]
+NOON = 1_795_003_200_000_000
 
 
 @pytest.fixture
@@ -26,78 +28,61 @@ def past(tmp_path: Path) -> Iterator[Past]:
         yield past
 
 
-class Watched:
-    """The feed, counting how often a page of it was read."""
+class Listed:
+    """What was counted, in lists."""
 
-    def __init__(self, past: Past) -> None:
-        self._feed = past.feed
-        self.reads = 0
+    def __init__(self, *counts: OutcomeCount, uncounted: int = 0) -> None:
+        self._counted = Counted(counts=counts, uncounted=uncounted)
+        self.asked: tuple[int, int] = (0, 0)
 
-    def newest(self) -> tuple[str, int]:
-        return self._feed.newest()
+    def outcomes(self, workspace: str, width: Bucket, since: int, until: int) -> Counted:
+        self.asked = since, until
+        return self._counted
 
-    def page(self, search: Search, *, before: int | None = None, limit: int = 50) -> Page:
-        self.reads += 1
-        return self._feed.page(search, before=before, limit=limit)
+    def called(self, workspace: str, limit: int) -> list[Called]:
+        return []
 
 
-def test_each_stretch_counts_what_was_decided_in_it(past: Past) -> None:
+def count(start: int, outcome: Outcome, count: int, newly_blocked: int = 0) -> OutcomeCount:
+    return OutcomeCount(start=start, outcome=outcome, count=count, newly_blocked=newly_blocked)
+
+
+def test_each_hour_counts_what_was_decided_in_it(past: Past) -> None:
     past.decide(Call("bot", "files.read"))
     past.world.clock.at += HOUR
     past.decide(Call("bot", "files.read"))
     past.decide(Call("bot", "tool.unknown"))
-    *_, earlier, now = Stretches(past.feed).last("default", Bucket.HOUR, past.world.clock.at)
-    assert earlier.outcomes == {Outcome.ALLOW: 1}
-    assert now.outcomes == {Outcome.ALLOW: 1, Outcome.DENY: 1}
-    assert now.capabilities == {"files.read", "tool.unknown"}
-    assert now.start == past.world.clock.at - past.world.clock.at % HOUR
+    now = past.world.clock.at
+    drawn = course(past.outcomes, "default", Bucket.HOUR, now)
+    assert drawn.times[-1] == (now - now % HOUR) // 1_000_000
+    assert drawn.values[Outcome.ALLOW][-3:] == [0, 1, 1]
+    assert drawn.values[Outcome.DENY][-3:] == [0, 0, 1]
+    assert drawn.sums == Counter({Outcome.ALLOW: 2, Outcome.DENY: 1, Outcome.WARN: 0, Outcome.REQUIRE_APPROVAL: 0})
+    assert (drawn.count, drawn.uncounted) == (3, 0)
+
+
+def test_more_calls_than_a_page_holds_are_all_counted(past: Past) -> None:
+    for _ in range(230):
+        past.decide(Call("bot", "files.read"))
+    assert course(past.outcomes, "default", Bucket.DAY, past.world.clock.at).sums[Outcome.ALLOW] == 230
 
 
 @pytest.mark.parametrize("width", [Bucket.HOUR, Bucket.DAY])
-def test_stretches_follow_each_other_up_to_now(past: Past, width: Bucket) -> None:
-    now = past.world.clock.at
-    found = Stretches(past.feed).last("default", width, now)
-    assert len(found) == hours.STRETCHES[width]
-    assert {b.start - a.start for a, b in pairwise(found)} == {WIDTHS[width]}
-    assert found[-1].start <= now < found[-1].start + WIDTHS[width]
+def test_hours_and_days_follow_each_other_up_to_now_whether_anything_was_decided_or_not(width: Bucket) -> None:
+    listed, now = Listed(), NOON + 1
+    drawn = course(listed, "default", width, now)
+    assert len(drawn.times) == hours.STRETCHES[width]
+    assert {1_000_000 * (after - before) for before, after in pairwise(drawn.times)} == {WIDTHS[width]}
+    assert drawn.times[-1] * 1_000_000 <= now < drawn.times[-1] * 1_000_000 + WIDTHS[width]
+    assert listed.asked == (drawn.times[0] * 1_000_000, drawn.times[-1] * 1_000_000 + WIDTHS[width])
+    assert drawn.values == {outcome: [0] * len(drawn.times) for outcome in Outcome}
 
 
-def test_what_is_over_is_read_once(past: Past) -> None:
-    watched = Watched(past)
-    stretches = Stretches(watched)  # type: ignore[arg-type]  the two questions that it asks
-    now = past.world.clock.at - past.world.clock.at % HOUR + HOUR // 2
-    first = stretches.last("default", Bucket.HOUR, now)
-    watched.reads = 0
-    assert stretches.last("default", Bucket.HOUR, now) == first
-    assert watched.reads == 1
-    stretches.last("other", Bucket.HOUR, now)
-    assert watched.reads == 1 + hours.STRETCHES[Bucket.HOUR]
+def test_what_ran_and_would_not_have_run_is_summed_over_all_outcomes() -> None:
+    day = NOON - NOON % DAY
+    listed = Listed(count(day - DAY, Outcome.ALLOW, 5, 2), count(day, Outcome.WARN, 3, 1))
+    assert course(listed, "default", Bucket.DAY, NOON).newly_blocked == 3
 
 
-def test_of_very_many_decisions_only_the_newest_are_looked_at(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hours, "LOOKED", 2)
-    for _ in range(3):
-        past.decide(Call("bot", "files.read"))
-    last = Stretches(past.feed).last("default", Bucket.HOUR, past.world.clock.at)[-1]
-    assert (last.looked, last.more) == (2, True)
-
-
-def stretch(start: int, allow: int, deny: int, *, more: bool = False) -> Stretch:
-    return Stretch(
-        start=start * HOUR, outcomes={Outcome.ALLOW: allow, Outcome.DENY: deny}, newly_blocked=0,
-        capabilities=frozenset(), more=more,
-    )  # fmt: skip
-
-
-def test_a_course_has_counts_where_everything_was_looked_at() -> None:
-    drawn = course([stretch(0, 3, 1), stretch(1, 0, 0)])
-    assert (drawn.exact, drawn.looked, drawn.times) == (True, 4, [0, 3600])
-    assert drawn.values[Outcome.ALLOW] == [3, 0]
-    assert drawn.values[Outcome.WARN] == [0, 0]
-
-
-def test_a_course_has_shares_where_there_was_more() -> None:
-    drawn = course([stretch(0, 2, 1, more=True), stretch(1, 0, 0)])
-    assert not drawn.exact
-    assert drawn.values[Outcome.ALLOW] == [66.7, None]
-    assert drawn.values[Outcome.DENY] == [33.3, None]
+def test_what_is_not_counted_yet_is_told() -> None:
+    assert course(Listed(uncounted=7), "default", Bucket.DAY, NOON).uncounted == 7

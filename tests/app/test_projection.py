@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onpurpose.adapters.sql.feed import SqlFeed, open_feed
-from onpurpose.app.projection import UNREADABLE, Projector
+from onpurpose.app.projection import COUNTED, UNREADABLE, Projector
 from onpurpose.core.feed import LONGEST, Batch, Entry, Event, Judged, Position, Search, kept
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.record import LedgerError, Stored
@@ -44,6 +44,7 @@ class Shelf:
     def __init__(self) -> None:
         self.epochs = 0
         self.full = False
+        self.uncounted = 0
         self.clear()
 
     def position(self) -> Position:
@@ -72,6 +73,10 @@ class Shelf:
         self.taken: dict[str, int] = {}
         self.withdrawn: list[tuple[str, str]] = []
         self.counted: dict[Judged, set[str]] = {}
+
+    def count_on(self, limit: int) -> int:
+        self.uncounted = max(0, self.uncounted - limit)
+        return self.uncounted
 
     def dimensions(self, judged: Judged) -> Iterable[str]:
         return self.counted.get(judged, set())
@@ -272,6 +277,24 @@ def test_it_runs_until_it_is_told_to_stop() -> None:
 
     Projector(Chains(a=[decision()] * 25), Shelf(), batch=10).run(pause)
     assert told == [10, 10, 5, 0]
+
+
+def test_decisions_that_were_stored_uncounted_are_counted_beside_some_with_each_step() -> None:
+    shelf = Shelf()
+    shelf.uncounted = 2 * COUNTED + 1
+    projector = Projector(Chains(a=[decision()] * 25), shelf, batch=10)
+    assert [(projector.step(), shelf.uncounted) for _ in range(4)] == [(10, COUNTED + 1), (10, 1), (5, 0), (0, 0)]
+
+
+def test_what_another_left_uncounted_is_counted_by_one_that_was_done() -> None:
+    log, shelf = Chains(a=[decision("a1")]), Shelf()
+    projector = Projector(log, shelf)
+    projector.step()
+    log.bodies["a"].append(decision("a2"))
+    Projector(log, shelf).step()
+    shelf.uncounted = 1
+    projector.step()
+    assert (shelf.uncounted, ids(shelf)) == (0, ["a1", "a2"])
 
 
 # -- trouble

@@ -26,7 +26,9 @@ def world(*texts: tuple[Kind, str, str]) -> World:
 
 
 def found(made: World, *seen: str, called: tuple[str, ...] = ()) -> Ungated:
-    return ungated(made.control.shelf.contents("default"), frozenset(seen), lambda name: name in called)
+    return ungated(
+        made.control.shelf.contents("default"), frozenset(seen), frozenset(seen), lambda name: name in called
+    )
 
 
 def test_a_capability_in_force_that_no_call_used_is_named_with_its_place() -> None:
@@ -40,6 +42,14 @@ def test_a_capability_in_force_that_no_call_used_is_named_with_its_place() -> No
 def test_what_was_not_seen_lately_and_was_called_once_is_used() -> None:
     unused = found(world((Kind.POLICY, "base", POLICY)), "payments.send", called=("files.read",)).unused
     assert [one.capability for one in unused] == ["Shell.run"]
+
+
+def test_what_was_ever_called_is_used_and_only_what_was_called_lately_is_unnamed() -> None:
+    contents = world((Kind.POLICY, "base", POLICY)).control.shelf.contents("default")
+    ever = {"files.read", "payments.send", "old.tool", "new.tool"}
+    told = ungated(contents, {"new.tool"}, ever, lambda name: False)
+    assert [one.capability for one in told.unused] == ["Shell.run"]
+    assert told.unnamed == ("new.tool",)
 
 
 @pytest.mark.parametrize("name", ["files.read", "payments.transfer.eur", "shell.run", "files.read.all", "FILES.READ"])
@@ -74,7 +84,8 @@ def test_only_so_many_are_looked_up_and_shown() -> None:
         return True
 
     made = world((Kind.POLICY, "base", f"allow:\n{rules}"))
-    told = ungated(made.control.shelf.contents("default"), {f"b{number:03}" for number in range(200)}, was_called)
+    lately = {f"b{number:03}" for number in range(200)}
+    told = ungated(made.control.shelf.contents("default"), lately, lately, was_called)
     assert (len(asked), told.unused) == (MOST_LOOKED_UP, ())
     assert len(told.unnamed) == MOST_SHOWN
     assert len(found(made).unused) == MOST_SHOWN

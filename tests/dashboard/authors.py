@@ -187,12 +187,13 @@ def _parts(past: Past) -> Parts:
     unused: Any = None
     return Parts(
         shell=a_shell(clock),
-        sessions=Sessions(signed_in, sign_in=unused, own=unused, first=unused),
+        sessions=Sessions(signed_in, sign_in=unused, linking=unused, own=unused, first=unused),
         clock=clock,
         control=world.control,
         past=Decided(decisions=past.feed, log=log),
         feed=unused,
         rollups=past.rollups,
+        outcomes=past.outcomes,
         backtests=Backtests(world.control.shelf, past.feed, log, rest=lambda: None),
         desk=unused,
         tokens=tokens,

@@ -197,7 +197,7 @@ def opened(
         shell, unused = a_shell(clock), cast(Any, None)
         parts = Parts(
             shell=shell, sessions=sessions, clock=clock, control=house.control,
-            past=Past(decisions=house.feed, log=follow), feed=unused, rollups=unused, backtests=unused,
+            past=Past(decisions=house.feed, log=follow), feed=unused, rollups=unused, outcomes=unused, backtests=unused,
             desk=house.desk, tokens=house.tokens, log=house.log, workspaces=unused, metrics=unused,
             courier=lambda: {"slack": {"sent": 3, "retried": 1, "dead": 0, "waiting_seconds": 0.0, "last_error": "",
                                        "last_error_at": None, "failing_since": None}},

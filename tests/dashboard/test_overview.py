@@ -8,10 +8,14 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from onpurpose.adapters.sql.feed import SqlFeed
+from onpurpose.app.projection import Projector
 from onpurpose.core.access import Role
 from onpurpose.core.call import Call, Identity
 from onpurpose.core.delivery import Channel, Delivery, Event, Progress
 from onpurpose.core.revision import Kind
+from onpurpose.server.dashboard import overview
+from tests.adapters.test_outcomes import as_before_counts
 from tests.app.deciding import question, route
 from tests.app.world import DAY
 from tests.dashboard.watchers import HOSTILE, Watchers, is_harmless, seen, watchers
@@ -59,6 +63,26 @@ def test_outcomes_are_counted_and_stand_in_a_table_beside_the_chart(house: Watch
     assert 'data-chart="outcomes-data"' in text
 
 
+def test_more_calls_than_a_page_of_the_feed_holds_are_counted_to_the_last_one(house: Watchers) -> None:
+    for number in range(230):
+        house.record(f"d{number}")
+    assert "Every call is counted: 230 decisions" in seen(house.get("/"))
+
+
+def test_while_stored_decisions_are_being_counted_the_page_says_so(house: Watchers) -> None:
+    house.guarded()
+    for _ in range(3):
+        house.call()
+    as_before_counts(house.past.feed)
+    SqlFeed(house.past.feed.engine)
+    text = seen(house.get("/"))
+    assert "being counted 3 stored decisions are not counted yet" in text
+    assert "Nothing of this time is counted so far." in text
+    assert "Every call is counted" not in text
+    Projector(house.past.follow, house.past.feed).step()
+    assert "Every call is counted: 3 decisions" in seen(house.get("/"))
+
+
 def test_calls_of_other_days_are_drawn_by_day(house: Watchers) -> None:
     house.guarded()
     house.call()
@@ -97,6 +121,29 @@ def test_tools_that_policies_and_traffic_do_not_share_are_named(house: Watchers)
     assert "no live policy speaks of. tool.unknown In force" in text
     assert "never.used in base line 11" in text
     assert "crm.read in base" not in text
+
+
+def test_a_tool_that_was_called_long_ago_is_used_and_not_lately_called(house: Watchers) -> None:
+    house.guarded()
+    house.call("crm.search")
+    house.call("tool.unknown")
+    house.world.clock.at += 40 * DAY
+    text = seen(house.get("/"))
+    assert "crm.search in base" not in text
+    assert "No tool was called lately." in text
+
+
+def test_of_very_many_tools_it_is_said_that_not_all_are_held_against_the_policies(
+    house: Watchers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "MOST_CALLED", 2)
+    house.guarded()
+    for name in ("a.a", "a.b", "crm.search"):
+        house.call(name)
+    text = seen(house.get("/"))
+    assert "More than 2 different tools were called" in text
+    assert "crm.search in base" not in text
+    assert "never.used in base" in text
 
 
 def test_lost_messages_are_listed_with_why(house: Watchers) -> None:

@@ -218,12 +218,13 @@ def _parts(past: Past, knobs: Knobs, stack: contextlib.ExitStack) -> Parts:
     unused: Any = None
     return Parts(
         shell=a_shell(clock),
-        sessions=Sessions(signed_in, sign_in=unused, own=unused, first=unused),
+        sessions=Sessions(signed_in, sign_in=unused, linking=unused, own=unused, first=unused),
         clock=clock,
         control=world.control,
         past=Decided(decisions=past.feed, log=Records(past.follow)),
         feed=Told(past.feed),
         rollups=past.rollups,
+        outcomes=past.outcomes,
         backtests=unused,
         desk=desk,
         tokens=tokens,

@@ -21,6 +21,9 @@ from onpurpose.core.record import Stored
 BATCH = 2000
 """How many records are taken at once."""
 
+COUNTED = 20_000
+"""How many decisions that are older than the counts of outcomes are counted at once, beside a batch."""
+
 UNREADABLE = "unreadable"
 """The kind of an event that tells of a record whose body says nothing that can be read."""
 
@@ -52,6 +55,10 @@ class Feed(Protocol):
 
     def clear(self) -> None:
         """Forget everything; the position is then the beginning, of another epoch."""
+        ...
+
+    def count_on(self, limit: int) -> int:
+        """Count the outcomes of so many decisions that were stored and not counted; how many are then left."""
         ...
 
     def dimensions(self, judged: Judged) -> Iterable[str]:
@@ -196,6 +203,7 @@ class Projector:
         self._left: Position | None = None
         self._ahead: dict[str, deque[_Item]] = {}
         self._behind = 0
+        self._counts_on = True
 
     @property
     def behind(self) -> int:
@@ -204,6 +212,8 @@ class Projector:
 
     def step(self) -> int:
         """Take one batch; how many records it was, 0 when there is nothing new.
+
+        Decisions that the feed held before it counted outcomes are counted beside, some with each step.
 
         Raises what the log or the feed raises; the next step then begins from what the feed holds.
         """
@@ -242,6 +252,8 @@ class Projector:
             self._left = position
         taken = self._left.chains
         self._behind = sum(seq - taken.get(chain, 0) for chain, seq in behind.items())
+        if self._counts_on:
+            self._counts_on = self._feed.count_on(COUNTED) > 0
         return len(items)
 
     def _take(self, position: Position, behind: Mapping[str, int]) -> list[_Item]:
@@ -275,6 +287,7 @@ class Projector:
         self._names.forget()
         self._ahead.clear()
         self._left = None
+        self._counts_on = True  # the other may have been one that does not count
 
 
 def make_batch(position: Position, items: Sequence[_Item], names: Names) -> Batch:

@@ -15,7 +15,7 @@ from onpurpose.lang.purposes import parse_purposes
 from onpurpose.lang.read import parse
 
 MOST_LOOKED_UP = 50
-"""How many capabilities that were not seen lately are looked for in the whole feed."""
+"""How many capabilities that are not among those known to be called are looked for in the whole feed."""
 
 MOST_SHOWN = 50
 MOST_PATTERNS = 200
@@ -41,29 +41,31 @@ class Ungated(Struct, frozen=True, kw_only=True):
     named: int
 
 
-def ungated(contents: Contents, seen: Collection[str], was_called: Callable[[str], bool]) -> Ungated:
-    """What in force and in traffic do not meet. `seen` are capabilities that were called lately.
+def ungated(
+    contents: Contents, lately: Collection[str], ever: Collection[str], was_called: Callable[[str], bool]
+) -> Ungated:
+    """What in force and in traffic do not meet. `lately` and `ever` are capabilities that were called then.
 
-    `was_called` tells of a capability whether it was ever called; it is asked of a few that were not seen lately.
+    `was_called` tells of a capability whether it was ever called; it is asked of a few that are not in `ever`.
     """
     in_force = list(_in_force(contents))
     named = {one.capability: one for one in reversed(in_force)}
     plain = {name.lower() for name in named if "*" not in name}
     patterns = [name for name in named if "*" in name][:MOST_PATTERNS]
-    unnamed = [name for name in sorted(seen) if not _speaks_of(plain, patterns, name)]
+    unnamed = [name for name in sorted(lately) if not _speaks_of(plain, patterns, name)]
     return Ungated(
-        unused=tuple(_unused(named, seen, was_called)), unnamed=tuple(unnamed[:MOST_SHOWN]), named=len(named)
+        unused=tuple(_unused(named, ever, was_called)), unnamed=tuple(unnamed[:MOST_SHOWN]), named=len(named)
     )
 
 
-def _unused(named: dict[str, Named], seen: Collection[str], was_called: Callable[[str], bool]) -> Iterator[Named]:
+def _unused(named: dict[str, Named], ever: Collection[str], was_called: Callable[[str], bool]) -> Iterator[Named]:
     looked_up = shown = patterns = 0
     for name in sorted(named):
-        if name in seen:
+        if name in ever:
             continue
         if "*" in name:
             patterns += 1
-            used = patterns > MOST_PATTERNS or any(covers(name, one) is True for one in seen)
+            used = patterns > MOST_PATTERNS or any(covers(name, one) is True for one in ever)
         else:
             looked_up += 1
             if looked_up > MOST_LOOKED_UP:

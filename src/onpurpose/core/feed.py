@@ -100,6 +100,37 @@ class Cell(Struct, frozen=True, kw_only=True):
     last_at: int
 
 
+class OutcomeCount(Struct, frozen=True, gc=False, kw_only=True):
+    """How many decisions of one hour or day came to an outcome.
+
+    `start` is where that begins, in microseconds UTC; `newly_blocked` of them ran and a policy in shadow would have
+    stopped them.
+    """
+
+    start: int
+    outcome: Outcome
+    count: int
+    newly_blocked: int
+
+
+class Counted(Struct, frozen=True, kw_only=True):
+    """What decisions came to over a time, in order of time. Each is counted, but for the `uncounted` ones.
+
+    Those were stored before outcomes were counted, and are being counted, the newest first: over all workspaces and
+    times.
+    """
+
+    counts: tuple[OutcomeCount, ...]
+    uncounted: int
+
+
+class Called(Struct, frozen=True, gc=False, kw_only=True):
+    """A capability that was called, and when the newest of its calls was decided, in microseconds UTC."""
+
+    capability: str
+    last_at: int
+
+
 class Position(Struct, frozen=True, kw_only=True):
     """How far the feed has followed the log.
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Table, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from onpurpose.adapters.sql import feed_tables, schema
+from onpurpose.adapters.sql import feed_tables, outcomes, schema
 from onpurpose.adapters.sql.feed_search import ABOVE_ALL, find
 from onpurpose.adapters.sql.feed_tables import (
     HOUR,
@@ -83,6 +83,17 @@ class SqlFeed:
         try:
             with self._writing() as connection, connection.begin():
                 feed_tables.begin_epoch(connection)
+        except SQLAlchemyError as error:
+            raise _unwritten(error) from error
+
+    def count_on(self, limit: int) -> int:
+        """Count the outcomes of so many decisions that were stored and not counted; how many are then left."""
+        try:
+            with self._engine.connect() as connection:
+                if not outcomes.uncounted(connection):  # nearly always: then nobody is kept from writing
+                    return 0
+            with self._writing() as connection, connection.begin():
+                return outcomes.count_on(connection, limit)
         except SQLAlchemyError as error:
             raise _unwritten(error) from error
 
@@ -158,11 +169,11 @@ def _add(connection: Connection, batch: Batch) -> None:
     _insert(connection, events, [_event_row(event) for event in batch.events])
     _add_spans(connection, batch.entries)
     add_cells(connection, batch.cells)
+    outcomes.add(connection, batch)
     for workspace, decision_id in batch.withdrawn:
-        taken_back = decisions.update().where(
-            decisions.c.workspace == workspace, decisions.c.decision_id == decision_id
-        )
-        connection.execute(taken_back.values(outcome=int(Outcome.DENY), code="audit_unavailable"))
+        this = (decisions.c.workspace == workspace, decisions.c.decision_id == decision_id)
+        outcomes.take_back(connection, *this)
+        connection.execute(decisions.update().where(*this).values(outcome=int(Outcome.DENY), code="audit_unavailable"))
     if batch.chains:
         statement = upsert(connection, positions)
         statement = statement.on_conflict_do_update(index_elements=["chain"], set_={"seq": statement.excluded.seq})

@@ -1,7 +1,8 @@
 """The tables of the feed, and how its own file in SQLite is opened: cheap to write, made anew where in doubt.
 
 Everything in them is derived from the log. So no commit waits for the disk, and there are no
-migrations: a feed of another form is dropped and filled again.
+migrations: a feed of another form is dropped and filled again. That takes minutes over millions of
+decisions, so one that only lacks the counts of outcomes is given them, and counted while it is used.
 """
 
 from __future__ import annotations
@@ -37,8 +38,11 @@ from sqlalchemy.exc import DatabaseError
 
 from onpurpose.core.statistics import BINS
 
-FORM = 1
+FORM = 2
 """The form of the tables; a feed of another one is made anew."""
+
+_UNCOUNTED_FORM = 1
+"""The form that had no counts of outcomes."""
 
 IMMEDIATE = "onpurpose_immediate"
 """The execution option of a connection that is going to write: SQLite's write lock is taken at the beginning."""
@@ -64,8 +68,14 @@ state = Table(
     Column("boot", Text, nullable=False),
     Column("decisions", BigInteger, nullable=False),
     Column("events", BigInteger, nullable=False),
+    Column("counted_above", BigInteger, nullable=False, server_default="0"),
+    Column("counted_to", BigInteger, nullable=False, server_default="0"),
 )
-"""One row. `boot` names the run of the operating system in which an SQLite file was last written, empty once synced."""
+"""One row. `boot` names the run of the operating system in which an SQLite file was last written, empty once synced.
+
+The decisions above `counted_above` and up to `counted_to` are those whose outcomes are counted: all, but for a feed
+that is older than the counts.
+"""
 
 positions = Table(
     "feed_positions",
@@ -175,6 +185,18 @@ rollups = Table(
     sqlite_with_rowid=False,
 )
 
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("workspace", Text, primary_key=True),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("outcome", SmallInteger, primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False),
+    Column("newly_blocked", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How many decisions of each hour came to what."""
+
 
 def make_tables(engine: Engine) -> None:
     """Make the tables where they are missing or of another form, whoever else does so at the same time."""
@@ -183,13 +205,28 @@ def make_tables(engine: Engine) -> None:
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('onpurpose.feed'))")
         found = inspect(connection).has_table(state.name)
-        if found and connection.execute(select(state.c.form)).scalar() == FORM:
+        form = connection.execute(select(state.c.form)).scalar() if found else None
+        if form == _UNCOUNTED_FORM:
+            _have_counted(connection)
+        if form in {FORM, _UNCOUNTED_FORM}:
             return
         metadata.drop_all(connection)
         metadata.create_all(connection)
         if connection.dialect.name == "postgresql":
             _have_vacuumed(connection)
         begin_epoch(connection)
+
+
+def _have_counted(connection: Connection) -> None:
+    """Have what comes from now on counted; what there is, the projector counts by and by."""
+    outcomes.drop(connection, checkfirst=True)  # a release that knew nothing of it left it as it was
+    outcomes.create(connection)
+    there = {found["name"] for found in inspect(connection).get_columns(state.name)}
+    for column in (state.c.counted_above, state.c.counted_to):
+        if column.name not in there:
+            connection.exec_driver_sql(f"ALTER TABLE {state.name} ADD COLUMN {column.name} BIGINT NOT NULL DEFAULT 0")
+    held = state.c.decisions
+    connection.execute(state.update().values(form=FORM, counted_above=held, counted_to=held))
 
 
 def _have_vacuumed(connection: Connection) -> None:

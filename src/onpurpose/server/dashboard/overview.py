@@ -13,14 +13,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from onpurpose.app.documents import JUDGED
-from onpurpose.app.hours import Course, Stretch, Stretches, course
+from onpurpose.app.hours import Course, course
 from onpurpose.app.shadow import ShadowReport
 from onpurpose.app.ungated import Ungated, ungated
 from onpurpose.core.access import Scope
 from onpurpose.core.approval import Approval, State, Wanted
 from onpurpose.core.delivery import Delivery
 from onpurpose.core.errors import OnPurposeError
-from onpurpose.core.feed import Bucket, Search
+from onpurpose.core.feed import Bucket, Called, Search
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.revision import Contents, Kind
 from onpurpose.core.session import Principal
@@ -31,6 +31,9 @@ log = logging.getLogger("onpurpose")
 
 MOST_SHADOW = 20
 """How many policies in shadow are shown."""
+
+MOST_CALLED = 1000
+"""How many of the tools that were ever called are held against the policies, the first by name."""
 
 MOST_PENDING = 100
 MOST_LOST = 10
@@ -92,33 +95,32 @@ class Beginning:
 
 def routes(parts: Parts) -> list[BaseRoute]:
     """The overview."""
-    stretches = Stretches(parts.past.decisions)
 
     @page(parts, Scope.READ)
     def show(request: Request, principal: Principal) -> Response:
-        return _show(parts, stretches, request, principal)
+        return _show(parts, request, principal)
 
     return [Route("/", show, methods=["GET"])]
 
 
-def _show(parts: Parts, stretches: Stretches, request: Request, principal: Principal) -> Response:
+def _show(parts: Parts, request: Request, principal: Principal) -> Response:
     workspace, now = principal.workspace, parts.clock.now()
     over = request.query_params.get("over", "")
     over = over if over in _WIDTHS else "24h"
     contents = parts.control.shelf.contents(workspace)
-    seen = stretches.last(workspace, _WIDTHS[over], now)
-    drawn = course(seen)
-    begun = bool(drawn.looked) or bool(parts.past.decisions.page(Search(workspace=workspace), limit=1).entries)
+    drawn = course(parts.outcomes, workspace, _WIDTHS[over], now)
+    called = parts.outcomes.called(workspace, MOST_CALLED + 1)
+    begun = bool(drawn.count) or bool(parts.past.decisions.page(Search(workspace=workspace), limit=1).entries)
     return parts.shell.render(
         request, "overview.html", principal,
-        over=over, course=drawn, series=_series(drawn), sums=_sums(seen), begun=begun,
+        over=over, course=drawn, series=_series(drawn), denied=drawn.sums[Outcome.DENY], begun=begun,
         beginning=_beginning(parts, contents, has_call=begun),
         shadowed=_shadowed(parts, contents),
         waiting=_waiting(parts, workspace),
-        ungated=_ungated(parts, workspace, contents, seen),
+        ungated=_ungated(parts, contents, called, since=drawn.times[0] * 1_000_000),
+        called=len(called), most_called=MOST_CALLED,
         lost=_lost(parts, workspace),
         health=_health(parts),
-        at_most=max(one.looked for one in seen),
     )  # fmt: skip
 
 
@@ -128,14 +130,6 @@ def _series(drawn: Course) -> list[dict[str, object]]:
         {"label": names.get(outcome, str(outcome)), "values": values, "tone": _TONES[outcome]}
         for outcome, values in drawn.values.items()
     ]
-
-
-def _sums(seen: Sequence[Stretch]) -> dict[str, int]:
-    """How many of the decisions that were looked at came to what."""
-    sums = {outcome: sum(one.outcomes.get(outcome, 0) for one in seen) for outcome in Outcome}
-    return {str(outcome): count for outcome, count in sums.items()} | {
-        "newly_blocked": sum(one.newly_blocked for one in seen)
-    }
 
 
 def _beginning(parts: Parts, contents: Contents, *, has_call: bool) -> Beginning:
@@ -169,13 +163,18 @@ def _waiting(parts: Parts, workspace: str) -> Waiting | None:
     )
 
 
-def _ungated(parts: Parts, workspace: str, contents: Contents, seen: Sequence[Stretch]) -> Ungated:
-    called = frozenset().union(*(one.capabilities for one in seen))
+def _ungated(parts: Parts, contents: Contents, called: Sequence[Called], *, since: int) -> Ungated:
+    """What was called since a time and is not named, and what is named and was never called."""
+    ever = {one.capability for one in called}
+    lately = {one.capability for one in called if one.last_at >= since}
 
     def was_called(capability: str) -> bool:
-        return bool(parts.past.decisions.page(Search(workspace=workspace, capability=capability), limit=1).entries)
+        if len(called) <= MOST_CALLED:
+            return False  # every one that was called is known
+        search = Search(workspace=contents.workspace, capability=capability)
+        return bool(parts.past.decisions.page(search, limit=1).entries)
 
-    return ungated(contents, called, was_called)
+    return ungated(contents, lately, ever, was_called)
 
 
 def _lost(parts: Parts, workspace: str) -> Sequence[Delivery] | None:

@@ -17,6 +17,7 @@ from onpurpose.app.backtest import Backtests
 from onpurpose.app.channels import Channels
 from onpurpose.app.checking import Verify
 from onpurpose.app.control import Control
+from onpurpose.app.hours import Outcomes
 from onpurpose.app.links import Links
 from onpurpose.app.shadow import Rollups
 from onpurpose.app.workspace import Workspaces
@@ -165,6 +166,7 @@ class Parts:
     past: Past
     feed: Feed
     rollups: Rollups
+    outcomes: Outcomes
     backtests: Backtests
     desk: Desk
     tokens: Tokens
