@@ -119,13 +119,20 @@ class Office:
 
     def log(self) -> list[Json]:
         """Every record's body."""
-        lines = done(self.admin.get("/v1/audit/export", params={"whole": "true"})).text.splitlines()
-        return [orjson.loads(line)["record"] for line in lines]
+        return [one["record"] for one in self._exported()]
+
+    def _exported(self, after: int | None = None) -> list[Json]:
+        """Every record behind that position, with its place in the log."""
+        behind = {} if after is None else {"after": after}
+        lines = done(self.admin.get("/v1/audit/export", params={"whole": "true", **behind})).text.splitlines()
+        return [orjson.loads(line) for line in lines]
 
     def refused(self, approval_id: str, why: str) -> Json:
         """The record of an attempt that was turned away for that reason, once it is in the log."""
-        for _ in range(1000):
-            for one in self.log():
+        after, until = None, time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            for line in self._exported(after):
+                after, one = line["position"], line["record"]
                 if one["kind"] == "approval.refused" and one["approval"] == approval_id and why in one["why"]:
                     return one
         raise AssertionError(f"nothing was refused because `{why}`")
