@@ -166,10 +166,10 @@ DEEP = nested(30)
 @pytest.mark.parametrize("payload", [*HOSTILE.values(), DEEP], ids=[*HOSTILE, "deep"])
 def test_a_hostile_payload_is_bounded_and_shows_no_control_characters(payload: object) -> None:
     call = replace(CALL, payload=payload)
-    begun = time.process_time()
+    begun = time.thread_time()
     context = intent_context(question(call), MASKING)
     found = orjson.loads(context)
-    assert time.process_time() - begun < 5
+    assert time.thread_time() - begun < 5
     assert len(found["payload"].encode()) <= MAX_PAYLOAD
     assert len(context) < 3 * MAX_PAYLOAD
     assert found["payload"].replace("\n", "").isprintable()
@@ -228,9 +228,9 @@ def test_a_long_line_is_shown_where_it_differs() -> None:
 
 def test_many_differences_are_counted_and_cost_linear_time() -> None:
     old, new = ("\n".join(f"{side} {number % 7}" for number in range(30_000)) for side in ("old", "new"))
-    begun = time.process_time()
+    begun = time.thread_time()
     found = differences(old, new)
-    assert time.process_time() - begun < 2
+    assert time.thread_time() - begun < 2
     assert len(found) == MAX_CHANGES + 1
     assert found[-1] == f"and {60_000 - MAX_CHANGES} lines more"
     assert differences(None, "x") == ["- ", "+ x"]

@@ -293,10 +293,10 @@ HOSTILE = [
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_much_hostile_text_is_masked_in_linear_time(piece: str) -> None:
     text = piece * ((1 << 18) // len(piece.encode()))
-    started = time.perf_counter()
+    started = time.thread_time()
     MASKING.text(text)
     MASKING.is_secret(text)
-    assert time.perf_counter() - started < 10, "by the square this would take minutes"
+    assert time.thread_time() - started < 10, "by the square this would take minutes"
 
 
 def test_no_more_keys_are_remembered_than_a_model_can_be_trusted_with() -> None:

@@ -165,7 +165,7 @@ def test_a_policy_may_name_its_amount_keys(payload: object, expected: str) -> No
     ),
 )
 def test_an_enormous_amount_is_never_below_a_limit(number: object) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     assert answer("amount_lte: 1000", {"amount": number}) != TRUE
     assert answer("amount_gt: 1000", {"amount": number}) != FALSE
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5

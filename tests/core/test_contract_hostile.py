@@ -71,11 +71,11 @@ def bomb() -> dict[str, object]:
     ),
 )
 def test_a_payload_that_cannot_be_read_is_denied(payload: object) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     decision = decide((compiled(ANYTHING),), Call("agent", "a.b", payload))
     assert decision.outcome is Outcome.DENY
     assert decision.reasons[0].code is Code.MALFORMED_CALL
-    assert time.perf_counter() - started < BOUND
+    assert time.thread_time() - started < BOUND
 
 
 @pytest.mark.parametrize(
@@ -191,10 +191,10 @@ def test_a_mebibyte_of_anything_is_answered_in_linear_time(text: str, shape: str
     }
     policy = compiled(f"deny:\n  - capability: a.b\n    {conditions[shape]}\nallow:\n  - capability: '*'\n")
     payload: object = text if shape == "bare" else {shape: text[:-8]}
-    started = time.perf_counter()
+    started = time.thread_time()
     decision = decide((policy,), Call("agent", "a.b", payload))
     assert decision.outcome in (Outcome.ALLOW, Outcome.DENY)
-    assert time.perf_counter() - started < BOUND
+    assert time.thread_time() - started < BOUND
 
 
 @pytest.mark.parametrize(
@@ -213,6 +213,6 @@ def test_many_values_are_answered_in_linear_time(payload: object) -> None:
         "deny:\n  - {capability: a.b, contains: 'drop table', amount_gt: 5}\n"
         "require_approval:\n  - {capability: a.b, path_prefix: /etc, args: {x.*.amount: {gt: 5}}}\n"
     )
-    started = time.perf_counter()
+    started = time.thread_time()
     assert decide((policy,), Call("agent", "a.b", payload)).reasons
-    assert time.perf_counter() - started < BOUND
+    assert time.thread_time() - started < BOUND

@@ -68,7 +68,7 @@ def test_each_form_of_a_host_names_it(labels: list[str]) -> None:
 
 @pytest.mark.parametrize("piece", ["a.", "a-", "a@", "://", "a/", "-", "."])
 def test_hostile_text_is_read_in_linear_time(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     for length in (8192, 1 << 20):
         assert host_of((piece * length)[:length]) is None
-    assert time.perf_counter() - started < 10, "by the square this would take minutes"
+    assert time.thread_time() - started < 10, "by the square this would take minutes"

@@ -101,7 +101,7 @@ def test_text_is_readable(text: str) -> None:
 )
 def test_much_of_anything_folds_in_linear_time(piece: str) -> None:
     text = piece * ((1 << 20) // len(piece.encode()))
-    started = time.perf_counter()
+    started = time.thread_time()
     assert not unreadable(text)
     fold_all(text, [text], [text])
-    assert time.perf_counter() - started < 10, "by the square this would take minutes"
+    assert time.thread_time() - started < 10, "by the square this would take minutes"
