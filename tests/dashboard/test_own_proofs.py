@@ -66,6 +66,15 @@ def test_a_link_ends_the_password_before_and_every_session(entrance: Entrance) -
     assert browser.sign_in().status_code == 401
 
 
+def test_whose_link_it_was_signs_in_there_whatever_others_try(entrance: Entrance) -> None:
+    browser = entrance.browser()
+    assert followed(browser, entrance.own.link(ann(entrance), by="root")) == 200
+    for number in range(30):
+        entrance.sign_in.by_password("default", "ann" if number < 5 else f"n{number}", "wrong", "testclient")
+    assert entrance.browser().sign_in("ann", NEW).status_code == 429
+    assert browser.sign_in("ann", NEW).status_code == 303
+
+
 def test_a_link_is_good_for_three_days_and_unless_something_changed(entrance: Entrance) -> None:
     first, second = (entrance.own.link(ann(entrance), by="root") for _ in range(2))
     entrance.clock.at += SECOND

@@ -127,10 +127,14 @@ class Sessions:
         return request.cookies.get(cookie_name(request, KNOWN), "")
 
     def admit(self, request: Request, response: Response, user: User, token: str) -> None:
-        """Have the browser keep the token of the user's new session, know them, and forget the token of the visit."""
+        """Have the browser keep the token of the user's new session, and that it is theirs; that of the visit goes."""
         set_cookie(request, response, COOKIE, token, ABSOLUTE_SECONDS)
-        set_cookie(request, response, KNOWN, self.sign_in.known_by(user), KNOWN_SECONDS)
+        self.know(request, response, user)
         drop_cookie(request, response, VISIT)
+
+    def know(self, request: Request, response: Response, user: User) -> None:
+        """Have the browser keep that it is the user's, who has just proved it: nobody else's failures count there."""
+        set_cookie(request, response, KNOWN, self.sign_in.known_by(user), KNOWN_SECONDS)
 
     def dismiss(self, request: Request, response: Response) -> None:
         """Have the browser forget its session."""

@@ -213,7 +213,9 @@ class SignInPages:
             return self._choosing(request, user, [fault], 422)
         if await run_in_threadpool(self._sessions.own.follow, token, password) is None:
             return self._gone(request)
-        return self._page(request, "/", None, good="Your password is set. Sign in with it.")
+        response = self._page(request, "/", None, good="Your password is set. Sign in with it.")
+        self._sessions.know(request, response, user)
+        return response
 
     def _choosing(self, request: Request, user: User, faults: list[str] | None = None, status: int = 200) -> Response:
         return sign_in_page(
