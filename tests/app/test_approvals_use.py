@@ -313,7 +313,7 @@ def test_a_grant_that_nobody_used_expires_and_writes_no_second_mail(office: Offi
 def test_many_that_expire_at_once_are_all_swept_and_two_sweepers_do_it_once(office: Office) -> None:
     office.settings = replace(office.settings, notify=replace(office.settings.notify, email=False, slack_direct=False))
     for number in range(250):
-        office.ask(call=replace(CALL, payload={"n": number}))
+        office.ask(call=replace(CALL, payload={"n": number}, agent_id=f"agent-{number // 100}"))
     office.clock.pass_seconds(4000)
     elsewhere = office.opened(office.store)
     swept = at_once(2, lambda number: (office.desk, elsewhere)[number].sweep())
