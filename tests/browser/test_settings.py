@@ -12,6 +12,7 @@ from tests.browser.chromium import Browsing
 from tests.browser.deskwork import Running, deskwork, faults
 from tests.dashboard.desks import HOSTILE, Place
 from tests.dashboard.test_settings import channels
+from tests.dashboard.test_settings_sign_in import linked, turned_on
 
 LOOKS = [("desktop", "light"), ("desktop", "dark"), ("phone", "light"), ("phone", "dark")]
 PATHS = ("", "/users", "/users/ada", "/keys", "/channels", "/workspace", "/retention", "/tokens", "/workspaces")
@@ -62,6 +63,29 @@ def test_a_user_is_made_on_a_phone(at: Running, browsing: Browsing, place: Place
     expect(page.get_by_text("The user is made.")).to_be_visible()
     page.get_by_role("button", name="Make a link to set a password").tap()
     expect(page.locator("#link")).to_have_value(re.compile("/sign-in/link/"))
+
+
+@pytest.mark.parametrize(("device", "scheme"), LOOKS)
+def test_each_thing_done_to_how_somebody_signs_in_is_asked_and_told(
+    at: Running, browsing: Browsing, place: Place, device: str, scheme: str
+) -> None:
+    turned_on(place, "ada")
+    linked(place, "ada", issuer="https://idp.example/" + "long-" * 20, subject="0" * 100)
+    place.token("ada")
+    window = at.open(browsing, place, "ann", "/settings/users/ada", device=device, scheme=scheme)
+    assert faults(window, phone=device == "phone") == []
+    page = window.page
+    for opener, button, told in (
+        ("End all sessions…", "End all sessions", "Every session of this user has ended."),
+        ("Remove the second factor…", "Remove the second factor", "The second factor is removed"),
+        (re.compile("^Unlink 0.*…$"), "Unlink the identity", "The identity is unlinked"),
+    ):
+        page.get_by_role("button", name=opener, exact=True).click()
+        assert window.axe() == []
+        page.get_by_role("dialog").get_by_role("button", name=button).click()
+        expect(page.get_by_text(told)).to_be_visible()
+        expect(page.get_by_role("button", name=opener, exact=True)).to_have_count(0)
+    assert faults(window, phone=device == "phone") == []
 
 
 def test_problems_of_the_document_lead_to_their_lines(at: Running, browsing: Browsing, place: Place) -> None:
