@@ -70,6 +70,19 @@ def test_the_first_person_of_a_new_service_signs_in_and_another_process_knows_th
     assert sessions.signed_in.principal(token) is None
 
 
+def test_who_is_linked_elsewhere_is_known_to_every_process_until_they_are_unlinked(store: Store) -> None:
+    uses, sessions, _ = opened(store, OIDC)
+    ada = uses.keyring.create_user("default", "ada", "Ada", "ada@corp.example", (), by="root", roles=(Role.VIEWER,))
+    sessions.linking.link(ada, "https://idp.example", "s1", ada.email, by="oidc")
+    token = sessions.signed_in.open(ada, method="oidc", address="192.0.2.1", before=None)
+    _, elsewhere, _ = opened(store, OIDC)
+    found = elsewhere.linking.find("default", "https://idp.example", "s1")
+    assert found is not None
+    assert elsewhere.linking.of(ada) == [found]
+    assert elsewhere.linking.unlink(found, by="root")
+    assert (sessions.linking.of(ada), sessions.signed_in.principal(token)) == ([], None)
+
+
 def test_the_environment_names_another_service(store: Store) -> None:
     _, sessions, _ = opened(store, OIDC)
     assert sessions.elsewhere is not None
