@@ -14,6 +14,7 @@ from onpurpose.app.control import Control
 from onpurpose.app.hours import Outcomes
 from onpurpose.app.shadow import Rollups
 from onpurpose.app.tokens import Tokens
+from onpurpose.app.trials import Trials
 from onpurpose.app.workspace import Workspaces
 from onpurpose.people import Asking
 from onpurpose.ports import Clock
@@ -36,6 +37,7 @@ from onpurpose.server.dashboard import (
     set_up,
     settings,
     sign_in,
+    trials,
 )
 from onpurpose.server.dashboard.assets import Assets
 from onpurpose.server.dashboard.errors import error_pages
@@ -47,7 +49,7 @@ from onpurpose.server.services import Answers, Feed
 
 PAGES = (
     sign_in, set_up, account, overview, feed, decision, approvals, approval, audit, record, policies, compose, editor,
-    policy, purposes, settings,
+    trials, policy, purposes, settings,
 )  # fmt: skip
 """Every page. A path that two of them know is the earlier one's."""
 
@@ -92,7 +94,7 @@ def front(uses: Uses, sessions: Sessions, *, public_url: str, clock: Clock) -> F
         feed=uses.feed,
         rollups=uses.rollups,
         outcomes=uses.outcomes,
-        backtests=Backtests(uses.control.shelf, uses.past.decisions, uses.past.log),
+        trials=Trials(Backtests(uses.control.shelf, uses.past.decisions, uses.past.log)),
         desk=uses.asking.desk,
         tokens=uses.tokens,
         log=uses.log,

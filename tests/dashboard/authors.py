@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ from onpurpose.app.backtest import Backtests
 from onpurpose.app.control import control
 from onpurpose.app.sessions import SignedIn, form_token
 from onpurpose.app.tokens import Tokens
+from onpurpose.app.trials import Trials
 from onpurpose.core.access import Role, User
 from onpurpose.core.call import Call, Identity
 from onpurpose.core.result import Result
 from onpurpose.core.revision import Kind
 from onpurpose.server.api.decisions import Past as Decided
-from onpurpose.server.dashboard import compose, editor, policies, policy, purposes
+from onpurpose.server.dashboard import compose, editor, policies, policy, purposes, trials
 from onpurpose.server.dashboard.errors import error_pages
 from onpurpose.server.dashboard.session import Sessions
 from onpurpose.server.dashboard.shell import Parts
@@ -54,6 +55,9 @@ NAME = "support_lookup_business_hours"
 PAGE = f"/policies/purpose_policy/{NAME}"
 HOSTILE = "<script>alert(1)</script>\u202e\"'&<img src=x onerror=alert(2)>{{7*7}}"
 """What an agent or another author may write."""
+
+
+_PAGES = (policies, compose, editor, trials, policy, purposes)
 
 
 class Authors:
@@ -143,8 +147,11 @@ def seen(text: str) -> str:
 
 
 @contextlib.contextmanager
-def authors(folder: Path) -> Iterator[Authors]:
-    """A house that runs, with a live capability policy that allows everything and an active purpose."""
+def authors(folder: Path, rest: Callable[[], None] = lambda: None) -> Iterator[Authors]:
+    """A house that runs, with a live capability policy that allows everything and an active purpose.
+
+    Backtests call `rest` between blocks of calls.
+    """
     with recorded(folder) as past:
         world = past.world
         world.control = control(
@@ -157,11 +164,11 @@ def authors(folder: Path) -> Iterator[Authors]:
                 roles=frozenset({role}),
             )  # fmt: skip
             world.access.put(user, notes=[])
-        parts = _parts(past)
+        parts = _parts(past, rest)
         app = Starlette(
             routes=[
                 *parts.shell.assets.routes(),
-                *(route for module in (policies, compose, editor, policy, purposes) for route in module.routes(parts)),
+                *(route for module in _PAGES for route in module.routes(parts)),
             ],
             exception_handlers=error_pages(parts.shell, parts.sessions, ANSWERS),
         )
@@ -173,7 +180,7 @@ def authors(folder: Path) -> Iterator[Authors]:
             yield house
 
 
-def _parts(past: Past) -> Parts:
+def _parts(past: Past, rest: Callable[[], None]) -> Parts:
     world, clock, made = past.world, past.world.clock, Ids()
     signed_in = SignedIn(
         MemorySessions(world.access), world.control.post, people=world.access.users, clock=clock, new_id=made.new
@@ -194,7 +201,7 @@ def _parts(past: Past) -> Parts:
         feed=unused,
         rollups=past.rollups,
         outcomes=past.outcomes,
-        backtests=Backtests(world.control.shelf, past.feed, log, rest=lambda: None),
+        trials=Trials(Backtests(world.control.shelf, past.feed, log, rest=rest)),
         desk=unused,
         tokens=tokens,
         log=unused,

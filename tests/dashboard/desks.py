@@ -116,15 +116,15 @@ class Place:
         made = question(call, *(routes or (route("group:approvers"),)), workspace=self.name, **fields)
         return self.desks.house.desk.ask(made)
 
-    def token(self, who: str) -> str:
+    def token(self, who: str, method: str = "password") -> str:
         """The cookie of a new session of that user."""
-        return self.desks.signed_in.open(self.users[who], method="password", address="", before=None)
+        return self.desks.signed_in.open(self.users[who], method=method, address="", before=None)
 
-    def browser(self, who: str | None = None) -> Browser:
+    def browser(self, who: str | None = None, method: str = "password") -> Browser:
         """Somebody's browser, signed in where a user is named."""
         http = TestClient(self.desks.app, base_url="http://127.0.0.1", follow_redirects=False)
         if who is not None:
-            http.cookies.set("onpurpose", self.token(who), domain="127.0.0.1")
+            http.cookies.set("onpurpose", self.token(who, method), domain="127.0.0.1")
         return Browser(http)
 
     def record(self, kind: str, **told: Any) -> None:
@@ -197,7 +197,7 @@ def opened(
         shell, unused = a_shell(clock), cast(Any, None)
         parts = Parts(
             shell=shell, sessions=sessions, clock=clock, control=house.control,
-            past=Past(decisions=house.feed, log=follow), feed=unused, rollups=unused, outcomes=unused, backtests=unused,
+            past=Past(decisions=house.feed, log=follow), feed=unused, rollups=unused, outcomes=unused, trials=unused,
             desk=house.desk, tokens=house.tokens, log=house.log, workspaces=unused, metrics=unused,
             courier=lambda: {"slack": {"sent": 3, "retried": 1, "dead": 0, "waiting_seconds": 0.0, "last_error": "",
                                        "last_error_at": None, "failing_since": None}},

@@ -225,7 +225,7 @@ def _parts(past: Past, knobs: Knobs, stack: contextlib.ExitStack) -> Parts:
         feed=Told(past.feed),
         rollups=past.rollups,
         outcomes=past.outcomes,
-        backtests=unused,
+        trials=unused,
         desk=desk,
         tokens=tokens,
         log=unused,

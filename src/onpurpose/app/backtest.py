@@ -20,7 +20,7 @@ from onpurpose.app.drafts import asks_to_be_live
 from onpurpose.app.notes import digest
 from onpurpose.app.projection import Decisions, Follow
 from onpurpose.app.recollect import Recollected, recollect
-from onpurpose.app.recorded_calls import Walk, walk
+from onpurpose.app.recorded_calls import Walk, count, walk
 from onpurpose.app.shelf import Shelf, word
 from onpurpose.app.workspace import Compiled, InForce
 from onpurpose.core.arguments import either
@@ -44,8 +44,6 @@ MOST_EXAMPLES = 10
 
 MOST_AT_ONCE = 3
 """How many run at once in a process, each of another workspace: calls that are answered now come first."""
-
-_REST = 0.002
 
 EXAMPLES = ("would_deny", "would_ask", "newly_blocked", "unmatched", "newly_allowed", "unknown")
 """The kinds of calls that are worth a look; `unknown` are those of which it cannot be told whether they match."""
@@ -112,7 +110,7 @@ class Backtests:
         *,
         seconds: float = SECONDS,
         elapsed: Callable[[], float] = time.monotonic,
-        rest: Callable[[], None] = lambda: time.sleep(_REST),
+        rest: Callable[[], None] = lambda: time.sleep(0.002),
     ) -> None:
         self._shelf = shelf
         self._decisions = decisions
@@ -131,14 +129,14 @@ class Backtests:
         since: int,
         until: int,
         limit: int,
-        seen: Callable[[int], None] = lambda _: None,
+        seen: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Backtested:
         """Try the set on the newest `limit` calls from `since` up to `until` (microseconds UTC).
 
-        `seen` is told how many calls were looked at, and `cancelled` is asked whether to end, between blocks of calls.
-        Raises `PolicyError` for a text that cannot be read, `MissingError` for what is not there, `ConflictError`
-        for a set that cannot be, or while others run (see `MOST_AT_ONCE`), and `StoreError` and `LedgerError`.
+        Between blocks of calls `seen` is told how many were judged, of how many, and `cancelled` whether to end. Raises
+        `PolicyError` for a text that cannot be read, `MissingError` for what is not there, `ConflictError` for a set
+        that cannot be, or while others run (see `MOST_AT_ONCE`), and `StoreError` and `LedgerError`.
         """
         self._enter(workspace)
         try:
@@ -146,12 +144,15 @@ class Backtests:
             judging = _proposed(self._shelf, workspace, members)
             search = Search(workspace=workspace, since=since, until=until, purpose_id=judging.only_purpose)
 
+            chosen = 0 if seen is None else count(self._decisions, search, limit)
+
             def halt() -> str:
-                seen(judging.calls)
+                if seen is not None:
+                    seen(judging.calls, chosen)
                 late = self._elapsed() - began >= self._seconds
                 return "cancelled" if cancelled() else "time" if late else ""
 
-            how = Walk(limit=limit, halt=halt, rest=self._rest)
+            how = Walk(limit, halt, self._rest)
             return judging.result(walk(self._decisions, self._log, search, judging.take, how))
         finally:
             self._leave(workspace)

@@ -10,6 +10,7 @@ from onpurpose.core.feed import Entry, Search
 from onpurpose.core.record import Stored
 
 _PAGE = 64
+_COUNTED = 1000
 _GAP = 8
 
 Take = Callable[[Entry, Stored | None], None]
@@ -30,14 +31,14 @@ def walk(decisions: Decisions, log: Follow, search: Search, take: Take, how: Wal
     Raises `StoreError`, `LedgerError`.
     """
     before: int | None = None
-    count = 0
+    handed = 0
     while True:
-        page = decisions.page(search, before=before, limit=max(1, min(_PAGE, how.limit - count)))
-        if count >= how.limit and page.entries:
+        page = decisions.page(search, before=before, limit=max(1, min(_PAGE, how.limit - handed)))
+        if handed >= how.limit and page.entries:
             return "limit"
         for entry, stored in _with_records(log, page.entries):
             take(entry, stored)
-            count += 1
+            handed += 1
         before = page.before
         if before is None:
             return None
@@ -45,6 +46,19 @@ def walk(decisions: Decisions, log: Follow, search: Search, take: Take, how: Wal
         if why:
             return why
         how.rest()
+
+
+def count(decisions: Decisions, search: Search, limit: int) -> int:
+    """How many calls there are, of which `walk` would hand on so many: at most `limit`. Raises `StoreError`."""
+    before: int | None = None
+    found = 0
+    while found < limit:
+        page = decisions.page(search, before=before, limit=min(_COUNTED, limit - found))
+        found += len(page.entries)
+        before = page.before
+        if before is None:
+            break
+    return found
 
 
 def _with_records(log: Follow, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Stored | None]]:

@@ -13,13 +13,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from onpurpose.app.approvals import Desk
-from onpurpose.app.backtest import Backtests
 from onpurpose.app.channels import Channels
 from onpurpose.app.checking import Verify
 from onpurpose.app.control import Control
 from onpurpose.app.hours import Outcomes
 from onpurpose.app.links import Links
 from onpurpose.app.shadow import Rollups
+from onpurpose.app.trials import Trials
 from onpurpose.app.workspace import Workspaces
 from onpurpose.core.delivery import Delivery
 from onpurpose.core.session import Principal
@@ -121,6 +121,11 @@ class Shell:
         values = found.new_context(self._around(request, principal) | context)
         return "".join(found.blocks[block](values))
 
+    def plain(self, template: str, block: str, **context: object) -> str:
+        """The text of one block that is the same for everybody: it knows the context alone, and `ui`."""
+        found = self._template(template)
+        return "".join(found.blocks[block](found.new_context(context)))
+
     def _template(self, name: str) -> Template:
         return self._environment.get_template(name)
 
@@ -167,7 +172,7 @@ class Parts:
     feed: Feed
     rollups: Rollups
     outcomes: Outcomes
-    backtests: Backtests
+    trials: Trials
     desk: Desk
     tokens: Tokens
     log: Log
