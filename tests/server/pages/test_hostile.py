@@ -16,7 +16,7 @@ from onpurpose.core.intent import Intent
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.purpose import IntentClass, Purpose
 from onpurpose.core.span import Span
-from onpurpose.server.pages.foreign import MOST_MARKS, lines, shown
+from onpurpose.server.pages.foreign import MOST_MARKS, PER_LINE, beginning, clipped, fitting, lines, shown, takes
 from tests.app.deciding import route
 from tests.server.api.house import Tenant
 from tests.server.pages.reading import Page, link
@@ -173,3 +173,32 @@ def test_lines_hold_the_whole_text(text: str) -> None:
 def test_each_string_of_a_line_keeps_its_direction_to_itself() -> None:
     assert lines('"אב": "גד"') == ["<bdi>&#34;אב&#34;</bdi>: <bdi>&#34;גד&#34;</bdi>"]
     assert lines('"a\\"ב": 1') == ["<bdi>&#34;a\\&#34;ב&#34;</bdi>: 1"]
+
+
+@given(st.text(), st.integers(3, 60))
+def test_a_text_is_cut_to_what_there_is_room_for(text: str, most: int) -> None:
+    cut = clipped(text, most)
+    assert takes(cut) <= most
+    assert cut == text or text.startswith(cut.removesuffix("…"))
+    assert cut == text or takes(text) > most
+
+
+@given(st.lists(st.text()), st.integers(3, 60))
+def test_of_texts_there_are_as_many_as_there_is_room_for(texts: list[str], most: int) -> None:
+    found = fitting(texts, most)
+    assert sum(map(takes, found[:-1])) <= most
+    assert found[:-1] == texts[: len(found[:-1])]
+    assert found == texts or sum(map(takes, texts)) > most or not any(texts[len(found) :])
+
+
+@given(st.text("a'\n\u202e"), st.integers(PER_LINE, 5 * PER_LINE))
+def test_a_beginning_takes_what_it_may_and_says_how_much_is_left(text: str, most: int) -> None:
+    part, left = beginning(text, most)
+    assert sum(takes(line) + PER_LINE for line in part.split("\n")) <= most or not part
+    assert left == 0 if part == text else left >= 0
+    assert part == text or left or part.endswith("…")
+
+
+def test_a_text_that_is_far_too_long_is_cut_in_linear_time() -> None:
+    assert takes(clipped("\u202e" * 1_000_000, 1000)) <= 1000
+    assert beginning("\n" * 1_000_000, 10 * PER_LINE) == ("\n" * 9, 999_991)

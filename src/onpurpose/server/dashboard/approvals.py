@@ -26,7 +26,7 @@ from onpurpose.server.pages.words import names
 
 PATH = "/approvals"
 
-MOST_WAITING = 200
+MOST_WAITING = 100
 """How many pending approvals are looked at."""
 
 PAGE = 50

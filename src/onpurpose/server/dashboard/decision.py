@@ -26,12 +26,12 @@ from onpurpose.core.session import Principal
 from onpurpose.core.span import PolicyError
 from onpurpose.server.dashboard.session import form_of, page
 from onpurpose.server.dashboard.shell import HEADERS, Parts
-from onpurpose.server.pages.foreign import lines
+from onpurpose.server.pages.foreign import beginning, lines
 
 PATH = "/decisions/{id}"
 
-MOST_SHOWN = 30_000
-"""How many characters of a record are shown; all of it can be fetched."""
+MOST_SHOWN = 80_000
+"""How many bytes of a page a record takes; all of it can be fetched."""
 
 MOST_OPINIONS = 50
 MOST_LISTED = 50
@@ -188,12 +188,13 @@ def _approval(parts: Parts, workspace: str, seen: Seen) -> Approval | None:
 
 
 def _pretty(body: bytes) -> tuple[Sequence[object], int]:
-    """The lines of a record as people read it, and how many characters of it are not shown."""
+    """The lines of a record as people read it, and how many bytes of it are not shown."""
     try:
         text = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode()
     except orjson.JSONDecodeError:
         text = body.decode("utf-8", "backslashreplace")
-    return lines(text[:MOST_SHOWN]), max(0, len(text) - MOST_SHOWN)
+    part, more = beginning(text, MOST_SHOWN)
+    return lines(part), more
 
 
 def _record(seen: tuple[Stored, Told]) -> Response:

@@ -10,6 +10,7 @@ import orjson
 from markupsafe import Markup, escape
 
 from onpurpose.core.statistics import Rate
+from onpurpose.server.pages.foreign import beginning, clipped, fitting
 
 _SECOND = 1_000_000
 _MISSING = "\N{EN DASH}"
@@ -126,10 +127,13 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
     "as_rate": as_rate,
     "attributes": attributes,
+    "beginning": beginning,
+    "clipped": clipped,
     "data": data,
     "diff_line": diff_line,
     "duration": duration,
     "exact": exact,
+    "fitting": fitting,
     "iso": iso,
     "moment": moment,
     "number": number,

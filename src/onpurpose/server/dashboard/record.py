@@ -17,9 +17,10 @@ from onpurpose.core.revision import MissingError
 from onpurpose.core.session import Principal
 from onpurpose.server.dashboard.session import page
 from onpurpose.server.dashboard.shell import Parts
+from onpurpose.server.pages.foreign import beginning
 
-MOST_SHOWN = 1 << 18
-"""How many bytes of a body a page shows; all of them are in the export."""
+MOST_SHOWN = 160_000
+"""How many bytes of a page a body takes; all of it is in the export."""
 
 _LONGEST_CHAIN = 64
 _LONGEST_NUMBER = 18
@@ -38,10 +39,11 @@ def _show(parts: Parts, request: Request, principal: Principal) -> Response:
         raise MissingError("there is no such record, or it is of another workspace, or in the archive")
     told = told_by(found.record.body)
     kind = str(told.get("kind", "unreadable"))
+    text, cut = beginning(_written(found.record.body), MOST_SHOWN)
     return parts.shell.render(
         request, "record.html", principal, record=found.record, kind=kind, told=told, follows=found.follows,
-        followed=found.followed, before=found.before, behind=found.behind, text=_written(found.record.body),
-        cut=max(0, len(found.record.body) - MOST_SHOWN), may_see=partial(_may_see, principal=principal),
+        followed=found.followed, before=found.before, behind=found.behind, text=text,
+        cut=cut, may_see=partial(_may_see, principal=principal),
         decision=str(told.get("id", "")) if kind == DECISION else "", hash=found.record.hash.hex(),
     )  # fmt: skip
 
@@ -55,10 +57,8 @@ def _may_see(record: Stored, principal: Principal) -> bool:
 
 
 def _written(body: bytes) -> str:
-    """The body as one reads it: indented JSON, or as much as there is of what is none."""
-    if len(body) <= MOST_SHOWN:
-        try:
-            return orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode()
-        except orjson.JSONDecodeError:
-            return body.decode("utf-8", "backslashreplace")
-    return body[:MOST_SHOWN].decode("utf-8", "backslashreplace")
+    """The body as one reads it: indented JSON, or what there is of what is none."""
+    try:
+        return orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode()
+    except orjson.JSONDecodeError:
+        return body.decode("utf-8", "backslashreplace")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from markupsafe import Markup, escape
 
@@ -11,6 +12,9 @@ from onpurpose.app.intent_context import visible
 
 MOST_MARKS = 3
 """How many marks one letter may carry; a tower of them would be drawn over what stands above."""
+
+PER_LINE = 90
+"""How many bytes the elements around a line may take, its number and its place included."""
 
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Letters and marks that count as printable and show nothing."""
@@ -38,6 +42,52 @@ def _selects(char: str) -> bool:
 def finalized(value: object) -> object:
     """What a template puts out: text is made visible, whatever it is and wherever it comes from."""
     return shown(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def takes(text: str) -> int:
+    """How many bytes the text takes in a page: made visible, escaped, in UTF-8."""
+    return len(escape(shown(text)).encode())
+
+
+def clipped(text: str, most: int) -> str:
+    """As much of the text as takes at most so many bytes in a page; where that is not all, it ends with `…`."""
+    count = len(text)
+    if count <= most:
+        size = takes(text)
+        if size <= most:
+            return text
+    count, room = min(count, most), max(0, most - len("…".encode()))
+    while count and (size := takes(text[:count])) > room:
+        count = min(count - 1, count * room // size)
+    return f"{text[:count]}…"
+
+
+def fitting(texts: Iterable[str], most: int) -> list[str]:
+    """The first of the texts, as many as take at most so many bytes in a page; the last may be cut."""
+    found = []
+    for text in texts:
+        if most <= 0:
+            break
+        found.append(clipped(text, most))
+        most = most - takes(text) if found[-1] == text else 0
+    return found
+
+
+def beginning(text: str, most: int) -> tuple[str, int]:
+    """As many lines of the text as take at most so many bytes in a page, and how many bytes of it are left out.
+
+    A line that alone is too long is cut, so that something of it is seen.
+    """
+    found: list[str] = []
+    for line in text.split("\n"):
+        size = takes(line) + PER_LINE if len(line) <= most else most + 1
+        if size > most:
+            found += [clipped(line, most - PER_LINE)] if most >= PER_LINE + takes("…") else []
+            break
+        found.append(line)
+        most -= size
+    part = "\n".join(found)
+    return part, max(0, len(text.encode()) - len(part.encode()))
 
 
 def lines(text: str) -> list[Markup]:

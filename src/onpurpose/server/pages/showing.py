@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import orjson
 from markupsafe import Markup
@@ -10,14 +10,23 @@ from msgspec import Struct
 
 from onpurpose.core.approval import Approval, State, granted_by, open_seats
 from onpurpose.server.api.approval_bodies import decider
-from onpurpose.server.pages.foreign import lines
+from onpurpose.server.pages.foreign import beginning, fitting, lines, takes
 from onpurpose.server.pages.words import DID, Who, moment
 
 MOST_ACTS = 50
 """How many of the newest acts are shown."""
 
 MOST_TEXT = 1000
-"""How many characters of a fact are shown."""
+"""How many characters of a text are shown."""
+
+MOST_FACT = 4_000
+"""How many bytes of a page the texts under one label take."""
+
+MOST_PAYLOAD = 80_000
+"""How many bytes of a page the payload takes: an agent may fill it with what takes a page more than a letter each."""
+
+MOST_TOLD = 12_000
+"""How many bytes of a page the rules take, the unknown facts, and the changes, each."""
 
 
 class Fact(Struct, frozen=True):
@@ -75,14 +84,15 @@ def sheet(approval: Approval, similar: Sequence[Approval], who: Who) -> Sheet:
     changed = context.get("changed")
     told = changed if isinstance(changed, dict) else {}
     cut = context.get("payload_cut")
+    payload, left = beginning(_words(context.get("payload")), MOST_PAYLOAD)
     return Sheet(
         facts=tuple(_cut(fact) for fact in _facts(approval, context, who) if any(fact.texts)),
-        payload=tuple(lines(_words(context.get("payload")))),
-        cut=cut if isinstance(cut, int) else 0,
+        payload=tuple(lines(payload)),
+        cut=(cut if isinstance(cut, int) else 0) + left,
         since=_words(told.get("since")),
-        changed=tuple(_changed(line) for line in _each(told.get("lines"))),
-        rules=tuple(_rule(rule) for rule in _mappings(context.get("rules"))),
-        unknown=tuple(_unknown(one) for one in _mappings(context.get("unknown"))),
+        changed=tuple(_changed(line) for line in fitting(_each(told.get("lines")), MOST_TOLD)),
+        rules=_told(_rule(rule) for rule in _mappings(context.get("rules"))),
+        unknown=_told(_unknown(one) for one in _mappings(context.get("unknown"))),
         signals=tuple(_signal(one) for one in _mappings(context.get("signals"))),
         events=tuple(_events(approval, who)),
         similar=tuple(_similar(one, who) for one in similar),
@@ -99,7 +109,25 @@ def _decoded(context: bytes) -> Mapping[str, object]:
 
 
 def _cut(fact: Fact) -> Fact:
-    return Fact(fact.label, tuple(text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "…" for text in fact.texts))
+    texts = fitting((_short(text) for text in fact.texts), MOST_FACT)
+    left = len(fact.texts) - len(texts)
+    return Fact(fact.label, (*texts, *([f"and {left:,} more"] if left else [])))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "…"
+
+
+def _told(facts: Iterable[Fact]) -> tuple[Fact, ...]:
+    """The first of the facts, as many as there is room for."""
+    found, left = [], MOST_TOLD
+    for fact in facts:
+        if left <= 0:
+            break
+        label, *texts = fitting((fact.label, *fact.texts), left)
+        found.append(Fact(label, tuple(texts)))
+        left -= sum(map(takes, (label, *texts)))
+    return tuple(found)
 
 
 def _facts(approval: Approval, context: Mapping[str, object], who: Who) -> Iterator[Fact]:
