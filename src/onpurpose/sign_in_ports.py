@@ -97,8 +97,11 @@ class Passwords(Protocol):
 class IdentityProvider(Protocol):
     """Another service that says who people are (OpenID Connect). Raises `ProviderError`."""
 
-    def begin(self, back: str) -> Departure:
-        """Where to send the browser, which comes back to the URL `back`, and what must be remembered until then."""
+    def begin(self, back: str, *, anew: bool = False) -> Departure:
+        """Where to send the browser, which comes back to the URL `back`, and what must be remembered until then.
+
+        With `anew` it asks the service to have people prove who they are, whoever it knows already.
+        """
         ...
 
     def finish(self, departure: Departure, back: str, code: str) -> Mapping[str, object]:

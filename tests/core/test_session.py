@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from onpurpose.core.access import Role, Scope, User
 from onpurpose.core.session import (
     ABSOLUTE_SECONDS,
+    ELSEWHERE,
+    ELSEWHERE_ANEW,
     IDLE_SECONDS,
     SCOPES,
     Credential,
@@ -92,3 +94,8 @@ def test_nothing_secret_is_shown() -> None:
     assert shown == (
         "Session('ann' of 'acme') Principal('ann' of 'acme') Credential('ann' of 'acme', version 3) Departure()"
     )
+
+
+def test_who_was_known_elsewhere_already_proved_nothing_by_signing_in() -> None:
+    asked = {method: replace(SESSION, method=method).was_asked for method in ("password", ELSEWHERE, ELSEWHERE_ANEW)}
+    assert asked == {"password": True, ELSEWHERE: False, ELSEWHERE_ANEW: True}

@@ -289,6 +289,18 @@ def test_whoever_confirms_by_password_decides_with_a_new_session(desks: Desks, p
     assert desks.house.desk.get(place.name, one.id).state is State.GRANTED
 
 
+def test_step_up_by_another_service_counts_where_it_asked_anew(desks: Desks, place: Place) -> None:
+    one = place.asked(route("group:approvers", step_up=True))
+    browser = place.browser("ada", method="oidc")
+    text = browser.get(path(one.id)).text
+    assert ("Confirm who you are" in text, '<dialog id="grant"' in text) == (True, False)
+    assert browser.post(path(one.id), {"action": "grant"}).status_code == 422
+    confirm = browser.get(path(one.id, "/confirm")).text
+    assert f"/sign-in/oidc?anew=1&amp;next={path(one.id)}" in confirm
+    assert 'name="password"' in confirm, "who has a password here may confirm with it"
+    assert place.browser("ada", method="oidc-anew").act(path(one.id), {"action": "grant"}).status_code == 303
+
+
 # -- hostile text
 
 

@@ -252,7 +252,7 @@ class Stuck:
         self.go = threading.Event()
         self.entered = threading.Semaphore(0)
 
-    def begin(self, back: str) -> Departure:
+    def begin(self, back: str, *, anew: bool = False) -> Departure:
         self.entered.release()
         self.go.wait(30)
         return Departure(url="https://idp.example/", state="s", nonce="n", verifier="v")
@@ -280,6 +280,33 @@ def test_a_provider_that_does_not_answer_holds_up_nobody_but_those_who_want_it()
         assert asyncio.run(visited()) == [200, 303]
     finally:
         stuck.go.set()
+
+
+# -- asked anew
+
+
+def test_who_is_to_confirm_who_they_are_is_asked_for_it_by_the_provider(entrance: Entrance, provider: Provider) -> None:
+    for more, wanted in (("", {}), ("&anew=1", {"prompt": ["login"], "max_age": ["0"]})):
+        asked = parse_qs(urlsplit(entrance.browser().get(f"/sign-in/oidc?next=/read{more}").headers["location"]).query)
+        assert {name: asked[name] for name in ("prompt", "max_age") if name in asked} == wanted
+
+
+@pytest.mark.parametrize(
+    ("auth_time", "method"),
+    [(0, "oidc-anew"), (-30, "oidc-anew"), (-3600, "oidc"), (None, "oidc"), ("now", "oidc"), (True, "oidc")],
+)
+def test_only_what_the_provider_says_tells_that_somebody_was_asked_just_now(
+    entrance: Entrance, provider: Provider, clock: Hand, auth_time: Any, method: str
+) -> None:
+    is_time = isinstance(auth_time, int) and not isinstance(auth_time, bool)
+    provider.twist = claim(auth_time=clock.at // SECOND + auth_time if is_time else auth_time)
+    sent = (browser := entrance.browser()).get("/sign-in/oidc?anew=1")
+    code, state = provider.authorize(sent.headers["location"])
+    response = browser.http.get("/sign-in/oidc/back", params={"code": code, "state": state})
+    if response.status_code == 303:
+        assert entrance.notes("session.opened")[-1]["method"] == method
+    else:
+        assert auth_time == "now", "no time at all"
 
 
 # -- who it is

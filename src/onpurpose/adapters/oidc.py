@@ -29,6 +29,9 @@ KEPT_SECONDS = 3600.0
 LEEWAY_SECONDS = 60
 MOST_BYTES = 1 << 20
 _ANEW_SECONDS = 60.0
+_ANEW = {"prompt": "login", "max_age": "0"}
+"""`max_age` has the identity token tell when somebody proved who they are (`auth_time`)."""
+
 _AGAIN_SECONDS = 5.0
 """A provider that could not be asked is not asked again for so long: whoever comes then need not wait for it, too."""
 
@@ -56,14 +59,18 @@ class OidcProvider:
     def __repr__(self) -> str:
         return f"OidcProvider({self._issuer!r})"
 
-    def begin(self, back: str) -> Departure:
-        """Where to send the browser, which comes back to the URL `back`, and what must be remembered until then."""
+    def begin(self, back: str, *, anew: bool = False) -> Departure:
+        """Where to send the browser, which comes back to the URL `back`, and what must be remembered until then.
+
+        With `anew` it asks the service to have people prove who they are, whoever it knows already.
+        """
         document, _ = self._about()
         nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
         with self._client(back) as client:
             url, state = client.create_authorization_url(
-                document["authorization_endpoint"], state=secrets.token_urlsafe(32), nonce=nonce, code_verifier=verifier
-            )
+                document["authorization_endpoint"], state=secrets.token_urlsafe(32), nonce=nonce,
+                code_verifier=verifier, **(_ANEW if anew else {}),
+            )  # fmt: skip
         return Departure(url=url, state=state, nonce=nonce, verifier=verifier)
 
     def finish(self, departure: Departure, back: str, code: str) -> Mapping[str, object]:

@@ -26,6 +26,7 @@ AWAY_SECONDS = 600
 """How long somebody may take to sign in elsewhere."""
 
 MOST_GROUPS = 100
+_LEEWAY_SECONDS = 60
 _MOST_NAME = 200
 _MOST_SUBJECT = 255
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
@@ -59,10 +60,14 @@ class _Away(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Returned(msgspec.Struct, frozen=True, kw_only=True):
-    """Who came back, and where they wanted to go; or in `fault` why they are not signed in, in sentences."""
+    """Who came back, and where they wanted to go; or in `fault` why they are not signed in, in sentences.
+
+    `anew`: the provider says that they proved who they are since they were sent.
+    """
 
     user: User | None = None
     to: str = "/"
+    anew: bool = False
     fault: str = ""
 
 
@@ -136,9 +141,12 @@ class SingleSignOn:
         self._clock = clock
         self._first_time = threading.Lock()
 
-    def begin(self, back: str, to: str) -> tuple[str, str]:
-        """Where to send the browser, and what it keeps (sealed) until it comes back. Raises `ProviderError`."""
-        departure = self._provider.begin(back)
+    def begin(self, back: str, to: str, anew: bool = False) -> tuple[str, str]:
+        """Where to send the browser, and what it keeps (sealed) until it comes back. Raises `ProviderError`.
+
+        With `anew` the provider is asked to have people prove who they are, whoever it knows already.
+        """
+        departure = self._provider.begin(back, anew=anew)
         away = _Away(departure=departure, to=to, until=self._clock.now() + AWAY_SECONDS * _SECOND)
         sealed = self._vault.seal(msgspec.json.encode(away), _LABEL)
         return departure.url, urlsafe_b64encode(sealed).decode()
@@ -153,7 +161,7 @@ class SingleSignOn:
         except ProviderError as error:
             return self._refused(str(error), "", address)
         try:
-            return Returned(user=self._user(claims), to=away.to)
+            return Returned(user=self._user(claims), to=away.to, anew=_is_anew(claims.get("auth_time"), away))
         except _NotInError as error:
             return self._refused(str(error), str(claims.get("sub"))[:_MOST_SUBJECT], address, error.cure)
 
@@ -235,6 +243,12 @@ class SingleSignOn:
     def _refused(self, why: str, who: str, address: str, cure: str = "") -> Returned:
         self._away.record("session.refused", why, workspace=self._mapped.workspace, by=who, address=address, via=_BY)
         return Returned(fault=f"You are not signed in: {why}.{cure}")
+
+
+def _is_anew(claim: object, away: _Away) -> bool:
+    """Whether it is a time (seconds UTC) since they were sent away; clocks differ."""
+    sent = away.until // _SECOND - AWAY_SECONDS
+    return isinstance(claim, int) and not isinstance(claim, bool) and claim >= sent - _LEEWAY_SECONDS
 
 
 def _is_subject(claim: object) -> TypeGuard[str]:

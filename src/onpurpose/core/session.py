@@ -13,6 +13,8 @@ from onpurpose.core.errors import OnPurposeError
 
 __all__ = [
     "ABSOLUTE_SECONDS",
+    "ELSEWHERE",
+    "ELSEWHERE_ANEW",
     "IDLE_SECONDS",
     "SCOPES",
     "Credential",
@@ -29,6 +31,12 @@ IDLE_SECONDS = 8 * 3600
 
 ABSOLUTE_SECONDS = 7 * 24 * 3600
 """So long a session lasts at most."""
+
+ELSEWHERE = "oidc"
+"""By another service, which may know them since long."""
+
+ELSEWHERE_ANEW = "oidc-anew"
+"""By another service, which says that it asked them just then."""
 
 _SECOND = 1_000_000
 
@@ -47,7 +55,8 @@ SCOPES: Final[Mapping[Role, frozenset[Scope]]] = MappingProxyType(
 class Session(Struct, frozen=True, kw_only=True):
     """Somebody is signed in. `hash` is the SHA-256 (32 bytes) of the cookie's text; times are microseconds UTC.
 
-    `expires_at` is when it ends whatever happens. `method` says how they signed in: `password` or `oidc`.
+    `expires_at` is when it ends whatever happens. `method` says how they signed in: `password`, `ELSEWHERE`
+    or `ELSEWHERE_ANEW`.
     """
 
     hash: bytes
@@ -60,6 +69,11 @@ class Session(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Session({self.user!r} of {self.workspace!r})"
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether somebody proved then who they are: elsewhere they may have done so days before."""
+        return self.method != ELSEWHERE
 
     def stands(self, now: int) -> bool:
         """Whether it counts at that time (microseconds UTC)."""

@@ -129,7 +129,7 @@ class ApprovalPages:
         found = self._judged(request, form, principal)
         if isinstance(found, CodeWanted):
             return self._confirming(request, principal, approval, ticket=found.ticket)
-        if isinstance(found, Refused) or found is None or found.id != principal.user:
+        if isinstance(found, Refused) or found is None or not _is(found, principal):
             wait = found.wait if isinstance(found, Refused) else 0
             told = f"Too many wrong attempts. Try again in {wait} s." if wait else "That is not right. Try again."
             return self._confirming(request, principal, approval, fault=told, status=429 if wait else 401)
@@ -204,9 +204,10 @@ class ApprovalPages:
         return no_grant if principal.may(Scope.APPROVE) else "none of your roles lets you approve"
 
     def _is_to_confirm(self, approval: Approval, principal: Principal) -> bool:
-        """Whether the sign-in is too long ago for what asks for one of its own."""
+        """Whether it is too long ago, or not known, that they proved who they are, for what asks for just that."""
         age = self._parts.clock.now() - principal.session.created_at
-        return approval.step_up and age > RECENT_SECONDS * _SECOND
+        recent = principal.session.was_asked and age <= RECENT_SECONDS * _SECOND
+        return approval.step_up and not recent
 
     def _confirming(  # noqa: PLR0913  what the page shows
         self, request: Request, principal: Principal, approval: Approval, *, ticket: str = "", fault: str = "",
@@ -214,7 +215,7 @@ class ApprovalPages:
     ) -> Response:  # fmt: skip
         return self._parts.shell.render(
             request, "approval_confirm.html", principal, status=status, approval=approval, ticket=ticket, fault=fault,
-            elsewhere=principal.session.method == "oidc", back=_path(approval),
+            elsewhere=principal.session.method != "password", back=_path(approval),
         )  # fmt: skip
 
     def _get(self, request: Request, principal: Principal) -> Approval:
@@ -223,6 +224,10 @@ class ApprovalPages:
 
 def _path(approval: Approval) -> str:
     return f"{PATH}/{quote(approval.id, safe='')}"
+
+
+def _is(user: User, principal: Principal) -> bool:
+    return (user.workspace, user.id) == (principal.workspace, principal.user)
 
 
 def _seen(approval: Approval) -> str:

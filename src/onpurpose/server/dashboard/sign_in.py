@@ -17,7 +17,7 @@ from onpurpose.app.own_proofs import password_fault
 from onpurpose.app.sign_in import CodeWanted, Refused
 from onpurpose.core.access import User
 from onpurpose.core.revision import MissingError
-from onpurpose.core.session import ProviderError
+from onpurpose.core.session import ELSEWHERE, ELSEWHERE_ANEW, ProviderError
 from onpurpose.server.dashboard.forms import CSRF, FORM_BYTES, Form, read_form
 from onpurpose.server.dashboard.session import (
     SIGN_IN,
@@ -159,8 +159,9 @@ class SignInPages:
         elsewhere, to = self._sessions.elsewhere, local_path(request.query_params.get("next", "/"))
         if elsewhere is None:
             return self._page(request, to)
+        anew = "anew" in request.query_params
         try:
-            url, kept = await to_thread.run_sync(elsewhere.begin, self._back(request), to, limiter=self._waiting)
+            url, kept = await to_thread.run_sync(elsewhere.begin, self._back(request), to, anew, limiter=self._waiting)
         except ProviderError as error:
             return self._page(request, to, None, f"{str(error).capitalize()}. Try again, or use a password.", 502)
         response = RedirectResponse(url, 303, _NO_STORE)
@@ -184,7 +185,8 @@ class SignInPages:
         found = elsewhere.finish(kept, self._back(request), state, code, address_of(request))
         if found.user is None:
             return self._page(request, "/", None, found.fault, 401)
-        return self._admit(request, found.user, "oidc", local_path(found.to), [])
+        method = ELSEWHERE_ANEW if found.anew else ELSEWHERE
+        return self._admit(request, found.user, method, local_path(found.to), [])
 
     def _back(self, request: Request) -> str:
         """Where the browser comes back to. A `Host` that a client makes up is one that the provider does not know."""
