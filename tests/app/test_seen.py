@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from onpurpose.app.examples import examples
+from onpurpose.app.examples import KINDS, examples
 from onpurpose.app.projection import Follow
 from onpurpose.app.seen import Seen, seen, uses
 from onpurpose.core.call import Call, Identity
@@ -61,7 +61,7 @@ def test_names_are_told_the_most_frequent_first(past: Past) -> None:
 def test_what_a_record_does_not_tell_is_left_out(past: Past, body: bytes | None) -> None:
     log = Changed(past.follow, body)
     assert seen(past.feed, log, ALL) == Seen(calls=3, agent_ids=("bot",), capabilities=("crm.read", "files.read"))
-    assert [one.entries for one in examples(past.feed, log, JUDGED)] == [(), (), ()]
+    assert [one.entries for one in examples(past.feed, log, JUDGED)] == [()] * len(KINDS)
 
 
 def test_uses_are_told_by_how_many_they_are(past: Past) -> None:
@@ -74,6 +74,19 @@ def test_uses_are_told_by_how_many_they_are(past: Past) -> None:
 
 def test_examples_are_those_of_the_revision_alone(past: Past) -> None:
     found = {one.kind: [entry.capability for entry in one.entries] for one in examples(past.feed, past.follow, JUDGED)}
-    assert found == {"newly_blocked": ["crm.read"] * 2, "would_deny": ["crm.read"] * 2, "would_ask": []}
+    assert found == {
+        "newly_blocked": ["crm.read"] * 2, "would_deny": ["crm.read"] * 2, "would_ask": [],
+        "uncertain": ["crm.read", "crm.read", "files.read"], "matched": ["crm.read", "crm.read", "files.read"],
+    }  # fmt: skip
     other = msgspec.structs.replace(JUDGED, revision=3)
-    assert [one.entries for one in examples(past.feed, past.follow, other)] == [(), (), ()]
+    assert [one.entries for one in examples(past.feed, past.follow, other)] == [()] * len(KINDS)
+
+
+@pytest.mark.parametrize(("intent", "count"), [({"confidence": 0.69}, 3), ({"confidence": 0.7}, 0), ({}, 0), (None, 0)])
+def test_examples_of_uncertain_calls_are_those_that_count_as_such(
+    past: Past, intent: dict[str, float] | None, count: int
+) -> None:
+    verdict = {"kind": JUDGED.kind, "name": JUDGED.name, "revision": JUDGED.revision, "would": "allow", "matched": True}
+    log = Changed(past.follow, msgspec.json.encode({"shadow": [verdict], "intent": intent}))
+    found = {one.kind: len(one.entries) for one in examples(past.feed, log, JUDGED)}
+    assert found == {"newly_blocked": 0, "would_deny": 0, "would_ask": 0, "uncertain": count, "matched": 3}

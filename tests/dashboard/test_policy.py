@@ -88,6 +88,14 @@ def test_what_is_worth_a_look_is_one_click_away(house: Authors, author: Visitor)
         assert part.partition("=")[2] in (filters.blocked, filters.shadow)
 
 
+def test_each_of_the_three_numbers_leads_to_calls_that_it_counts(house: Authors, author: Visitor) -> None:
+    decided = house.call("helper").decision_id
+    page = author.get(PAGE)
+    for title in ("The classifier was uncertain", "Matched"):
+        part = page.partition(f"<h3>{title}</h3>")[2].partition("<h3>")[0]
+        assert f'href="/decisions/{decided}"' in part
+
+
 def test_before_any_call_it_says_that_nothing_was_seen(author: Visitor) -> None:
     told = seen(author.get(PAGE))
     assert "no call that concerns it was seen yet" in told

@@ -182,4 +182,5 @@ def searches(view: View) -> dict[str, str]:
         "newly_blocked": policy.link(blocked="yes"),
         "would_deny": policy.link(shadow="deny"),
         "would_ask": policy.link(shadow="ask"),
+        "matched": policy.link(),
     }
