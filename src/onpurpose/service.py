@@ -108,8 +108,7 @@ class Told:
 
     def newest(self) -> tuple[str, int]:
         """The feed's epoch and the newest number."""
-        position = self._feed.position()
-        return position.epoch, position.decisions
+        return self._feed.newest()
 
     def after(self, workspace: str, number: int, limit: int) -> Sequence[tuple[int, bytes]]:
         """The workspace's next decisions behind a number: numbers and JSON objects."""

@@ -14,14 +14,15 @@ import pytest
 from onpurpose.core.access import Role
 from onpurpose.core.call import Identity
 from onpurpose.core.outcome import Outcome
-from onpurpose.server.dashboard import feed
-from onpurpose.server.dashboard.feed import Filters, Place
+from onpurpose.server.dashboard import live
+from onpurpose.server.dashboard.feed import Filters
+from onpurpose.server.dashboard.live import Place
 from tests.dashboard.watchers import HOSTILE, Watchers, is_harmless, seen, watchers
 
 
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watchers]:
-    monkeypatch.setattr(feed, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(live, "POLL_SECONDS", 0.02)
     with watchers(tmp_path) as house:
         house.guarded()
         yield house
@@ -242,7 +243,7 @@ def test_whoever_is_not_signed_in_gets_no_stream(house: Watchers) -> None:
 
 
 def test_a_stream_ends_with_its_session(house: Watchers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(live, "BEAT_SECONDS", 0.02)
     with house.visitor() as visitor:
         address = connected(visitor.get("/decisions"))
         with visitor.client.stream("GET", address) as answer:
@@ -254,7 +255,7 @@ def test_a_stream_ends_with_its_session(house: Watchers, monkeypatch: pytest.Mon
 
 
 def test_only_so_many_streams_are_open_at_once(house: Watchers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "MOST_STREAMS", 1)
+    monkeypatch.setattr(live, "MOST_STREAMS", 1)
     address = connected(house.get("/decisions"))
     with stream(house, address) as lines:
         assert next(lines) == "retry: 1000"

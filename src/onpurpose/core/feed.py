@@ -178,6 +178,22 @@ class Search(Struct, frozen=True, kw_only=True):
     newly_blocked: bool | None = None
 
 
+def meets(entry: Entry, search: Search) -> bool:
+    """Whether a search finds the decision, its policy aside: an entry does not say which policies had a say."""
+    return (
+        entry.workspace == search.workspace
+        and (search.since is None or entry.at >= search.since)
+        and (search.until is None or entry.at < search.until)
+        and (search.agent_id is None or entry.agent_id == kept(search.agent_id))
+        and (search.user_id is None or entry.user_id == kept(search.user_id))
+        and (search.capability is None or entry.capability == kept(search.capability))
+        and (search.purpose_id is None or entry.purpose_id == kept(search.purpose_id))
+        and (search.outcome is None or entry.outcome is search.outcome)
+        and (search.shadow_outcome is None or entry.shadow_outcome is search.shadow_outcome)
+        and (search.newly_blocked is None or entry.newly_blocked is search.newly_blocked)
+    )
+
+
 class Page(Struct, frozen=True, kw_only=True):
     """Decisions, newest first. `before` is the cursor of the next page, `None` where there is none.
 

@@ -17,6 +17,7 @@ from onpurpose.app.channels import Channels
 from onpurpose.app.checking import Verify
 from onpurpose.app.control import Control
 from onpurpose.app.hours import Outcomes
+from onpurpose.app.keeping import Keeping
 from onpurpose.app.links import Links
 from onpurpose.app.shadow import Rollups
 from onpurpose.app.trials import Trials
@@ -159,6 +160,7 @@ class Parts:
 
     `courier` tells how each channel of messages is, `ready` what is not ready, one line each. `public_url`
     is where people reach the service, empty where nobody said it; `links` are signed with it, or absent.
+    `keeping` lets go of archived days, absent where the log is one file.
     `verify` checks the log as `log.verify` does, and tells how far it is.
     `lost` are a workspace's messages that were given up, newest first and at most so many; `stopping` says that
     the service is about to stop, so that what streams ends.
@@ -182,6 +184,7 @@ class Parts:
     links: Links | None = None
     channels: Channels | None = None
     verify: Verify | None = None
+    keeping: Keeping | None = None
     ready: Callable[[], list[str]] = _nothing_wrong
     public_url: str = ""
     lost: Callable[[str, int], Sequence[Delivery]] = _nothing_lost
