@@ -27,9 +27,6 @@ AXE = Path(__file__).parent / "vendored" / "axe.min.js"
 _FLAGS = ["--disable-dev-shm-usage", "--font-render-hinting=none", "--hide-scrollbars"]
 """As root there is no sandbox either: Chromium would not start with one."""
 
-PIXEL = 0.001
-"""The score of a layout that moves by less than a pixel all over a window of 800 by 1280."""
-
 MOST_BYTES = 300_000
 """How large a page may be with all that it loads, in bytes."""
 
@@ -78,14 +75,11 @@ class Window:
     expected: list[str] = field(default_factory=list)
 
     def shift(self) -> tuple[float, list[str]]:
-        """How far the layout jumped by itself since the page was loaded (cumulative), and what did.
-
-        What stays under `PIXEL` is no jump: a row whose width settles while the page is still read.
-        """
+        """How far the layout jumped by itself since the page was loaded (cumulative), and what did."""
         seen = self.page.evaluate(
             "new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(__seen), 50)))"
         )
-        return (seen["shift"], seen["shifted"]) if seen["shift"] >= PIXEL else (0, [])
+        return seen["shift"], seen["shifted"]
 
     def weight(self) -> int:
         """How many bytes the page and all that it loads have, unpacked."""

@@ -49,17 +49,32 @@
     link?.focus();
     row.scrollIntoView({ block: "nearest" });
   };
+  // A page without a search of its own has that of the decisions.
+  const search = () => {
+    const field = $("[data-search]");
+    if (!field) { location.assign("/decisions#search"); return; }
+    for (let part = field.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
+    field.focus();
+    field.select();
+  };
+  const help = () => { const told = $("#keys"); if (told?.open) told.close(); else told?.showModal(); };
   const keys = {
-    "/": () => $("[data-search]")?.focus(),
-    "?": () => { const help = $("#keys"); if (help && !help.open) help.showModal(); },
+    "/": search,
+    "?": help,
     j: () => step(1),
     k: () => step(-1),
     g: () => { going = Date.now(); },
   };
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") for (const menu of $$("details.menu[open]")) { menu.open = false; $("summary", menu).focus(); }
+    if (event.key === "Escape") {
+      for (const menu of $$("details.menu[open]")) { menu.open = false; $("summary", menu).focus(); }
+      if (event.target.matches("[data-search]")) event.target.blur();
+    }
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || typing(event.target)) return;
-    if ($("dialog:modal")) return;
+    if ($("dialog:modal")) {
+      if (event.key === "?" && $("#keys")?.open) help();
+      return;
+    }
     if (going && Date.now() - going < 1500) {
       going = 0;
       const link = $(`[data-go="${CSS.escape(event.key)}"]`);
@@ -84,6 +99,8 @@
       const seconds = Math.ceil((Number(element.dataset.until) - Date.now() - skew) / 1000);
       const text = seconds > 0 ? left(seconds) : "over";
       if (element.textContent !== text) element.textContent = text;
+      element.classList.toggle("is-short", seconds > 0 && seconds < 300);
+      element.classList.toggle("is-over", seconds <= 0);
       if (seconds > 0) continue;
       const control = element.dataset.disables && document.getElementById(element.dataset.disables);
       if (control && !control.disabled) { control.disabled = true; say("The time is over."); }
@@ -176,6 +193,8 @@
 
   // On a phone the navigation is wider than the window: where one is must be seen.
   $(".main-nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center", behavior: "instant" });
+
+  if (location.hash === "#search" && $("[data-search]")) search();
 
   // What is wrong is read first.
   $("[data-focus]")?.focus();
