@@ -1,9 +1,11 @@
-"""What every test shares: how Hypothesis looks for examples, a PostgreSQL, and a browser."""
+"""What every test shares: how Hypothesis looks for examples, a PostgreSQL, a browser, and what garbage is."""
 
 from __future__ import annotations
 
+import gc
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.postgres", "tests.browser.opening"]
@@ -18,3 +20,10 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("onpurpose")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Have the collector of garbage leave alone what was collected of tests: it stays."""
+    gc.collect()
+    gc.freeze()
