@@ -382,6 +382,19 @@ def test_an_address_that_moved_to_another_user_leads_to_them_where_nobody_is_lin
     assert who(entrance, provider, email="root@corp.example") == "ann"
 
 
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [("bob@strasse.example", "bob@stra\u00dfe.example"), ("kim@corp.example", "\u212aim@corp.example"),
+     ("ine\u0301s@corp.example", "in\u00e9s@corp.example"), ("i@corp.example", "\u0130@corp.example")],
+)  # fmt: skip
+def test_no_address_is_taken_for_another_that_only_looks_or_folds_like_it(
+    entrance: Entrance, provider: Provider, held: str, told: str
+) -> None:
+    entrance.person("bob", Role.ADMIN, email=held)
+    assert "nobody here" in who(entrance, provider, email=told)
+    assert who(entrance, provider, email=held) == "bob"
+
+
 def test_who_is_made_is_linked_at_once(provider: Provider, clock: Hand) -> None:
     entrance = entrance_of(provider, clock, Mapped(roles=ROLES, creates=True))
     new = {"sub": "s9", "groups": ["risk"]}

@@ -54,6 +54,12 @@ def test_who_gives_a_name_and_the_password_is_in(browser: Browser, name: str) ->
     assert browser.cookies[COOKIE] not in str(browser.entrance.world.notes())
 
 
+def test_no_name_is_taken_for_another_that_only_folds_like_it(entrance: Entrance) -> None:
+    entrance.person("bob", Role.VIEWER, email="bob@strasse.example")
+    assert entrance.sign_in.find("default", "BOB@strasse.example") == entrance.keyring.user("default", "bob")
+    assert entrance.sign_in.find("default", "bob@stra\u00dfe.example") is None
+
+
 def test_the_cookie_is_kept_from_scripts_other_sites_and_plain_http(browser: Browser) -> None:
     response = browser.sign_in()
     cookie = SimpleCookie(next(one for one in response.headers.get_list("set-cookie") if one.startswith(f"{COOKIE}=")))[

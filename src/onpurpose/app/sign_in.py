@@ -160,7 +160,7 @@ class SignIn:
             return None
         able = [one for one in self._people(workspace) if one.disabled_at is None and one.roles]
         found = [one for one in able if one.id == wanted]
-        found = found or [one for one in able if one.email and one.email.casefold() == wanted.casefold()]
+        found = found or [one for one in able if one.email and is_same_address(one.email, wanted)]
         return found[0] if len(found) == 1 else None
 
     def _has_password(self, user: User) -> bool:
@@ -224,6 +224,11 @@ class SignIn:
             return msgspec.json.decode(self._means.vault.open(sealed, label), type=kind)
         except (OnPurposeError, ValueError):
             return None
+
+
+def is_same_address(one: str, other: str) -> bool:
+    """Whether both are one e-mail address. Letter case is set aside in ASCII alone: `straße` folds to `strasse`."""
+    return one == other or (one.isascii() and other.isascii() and one.lower() == other.lower())
 
 
 def _attempt(rows: Sequence[_Row], now: int) -> int:

@@ -14,6 +14,7 @@ import msgspec
 from onpurpose.app.keys import OPERATOR, Keyring
 from onpurpose.app.notes import Pen
 from onpurpose.app.outbox import Post
+from onpurpose.app.sign_in import is_same_address
 from onpurpose.app.turned_away import TurnedAway
 from onpurpose.core.access import Role, User
 from onpurpose.core.errors import OnPurposeError
@@ -195,7 +196,7 @@ class SingleSignOn:
         if not _is_address(email) or claims.get("email_verified") is not True:
             raise _NotInError("the provider does not vouch for an e-mail address")
         users = self._keyring.users(self._mapped.workspace)
-        same = [one for one in users if one.email.casefold() == email.casefold()]
+        same = [one for one in users if is_same_address(one.email, email)]
         if len(same) > 1 or any(one.disabled_at is not None for one in same):
             raise _NotInError(_NOBODY)
         if same and not same[0].roles and self._mapped.roles is None:
