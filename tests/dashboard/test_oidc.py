@@ -106,6 +106,12 @@ def test_what_was_changed_on_the_way_does_not_count(entrance: Entrance, provider
     assert not browser.is_in()
 
 
+def test_who_cancels_at_the_provider_is_told_so_and_nothing_is_asked(entrance: Entrance, provider: Provider) -> None:
+    response = come_back(entrance.browser(), provider, code="", error="access_denied")
+    assert (response.status_code, "the provider sent no code" in response.text) == (401, True)
+    assert "/token_endpoint" not in provider.asked
+
+
 def test_it_takes_ten_minutes_at_most(entrance: Entrance, provider: Provider, clock: Hand) -> None:
     browser = entrance.browser()
     sent = browser.get("/sign-in/oidc")

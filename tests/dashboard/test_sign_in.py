@@ -141,7 +141,15 @@ def test_what_is_typed_is_shown_as_text(browser: Browser) -> None:
         assert "<script>alert" not in response.text
         assert "{{7*7}}" in response.text or "&#39;" not in response.text
         assert "script-src 'self'" in response.headers["content-security-policy"]
-    assert browser.entrance.notes("session.refused")[-1]["by"] == MARKUP
+    assert MARKUP not in str(browser.entrance.world.notes())
+
+
+def test_what_was_typed_as_a_name_is_recorded_only_where_it_is_one(entrance: Entrance) -> None:
+    for name in (PASSWORD, "ann", " ANN@corp.example"):
+        entrance.sign_in.by_password("default", name, "wrong", "192.0.2.1")
+    told = [(note["by"], note["address"]) for note in entrance.notes("session.refused")]
+    assert told == [("", "192.0.2.1"), ("ann", "192.0.2.1"), ("ann", "192.0.2.1")]
+    assert PASSWORD not in str(entrance.world.notes())
 
 
 # -- who is refused

@@ -107,15 +107,16 @@ class SignIn:
         browser = self._browser(known, user, now)
         given = f"{workspace[:MOST_NAME]}\n{name.strip()[:MOST_NAME].casefold()}"
         rows = browser or ((self._addresses, network(address)), (self._names, given))
+        who = "" if found is None else found.id  # of a name that nobody has: it may be a password
         wait = _attempt(rows, now)
         if wait:
-            return self._refused("too many failures", workspace, name, address, wait=wait)
+            return self._refused("too many failures", workspace, who, address, wait=wait)
         try:
             right = len(password) <= MOST_PASSWORD and self._proofs.password(user, password, counts=not browser)
         except LockedError:  # of a name that somebody has: whoever is told so learns that
-            return self._refused("too many failures", workspace, name, address)
+            return self._refused("too many failures", workspace, who, address)
         if not right or user is None:
-            return self._refused("wrong name or password", workspace, name, address)
+            return self._refused("wrong name or password", workspace, who, address)
         coded = self._proofs.needs_code(user)
         self._took(rows, now, ended=not coded)
         if coded:
@@ -184,8 +185,8 @@ class SignIn:
             else:
                 patience.take_back(name, now)
 
-    def _refused(self, why: str, workspace: str, name: str, address: str, *, wait: int = 0) -> Refused:
-        self._away.record("session.refused", why, workspace=workspace, by=name, address=address)
+    def _refused(self, why: str, workspace: str, who: str, address: str, *, wait: int = 0) -> Refused:
+        self._away.record("session.refused", why, workspace=workspace, by=who, address=address)
         self._tell()
         return Refused(wait=wait)
 

@@ -157,6 +157,8 @@ class SingleSignOn:
         away = self._read(kept)
         if away is None or not compare_digest(away.departure.state.encode(), state.encode("utf-8", "surrogatepass")):
             return self._refused("came back without having been sent", "", address)
+        if not code:
+            return self._refused("the provider sent no code, as where somebody cancels there", "", address)
         try:
             claims = self._provider.finish(away.departure, back, code)
         except ProviderError as error:
