@@ -276,6 +276,17 @@ def test_what_was_written_by_hand_is_the_ground_of_later_changes() -> None:
     assert changed.base == draft.base == "# mine\n" + EXAMPLE
 
 
+def test_a_yaml_without_its_purpose_keeps_in_step_with_the_form() -> None:
+    text = "# mine\nmatch: {environments: [production]} # there\ndecision: deny\n"
+    draft = settle(msgspec.structs.replace(begun(Fields()), text=text))
+    assert (draft.fields.decision, draft.fields.environments) == ("deny", "production")
+    assert (draft.fields.policy_id, draft.fields.purpose_id, draft.errors) == ("", "", {})
+    after = settle(msgspec.structs.replace(draft, fields=msgspec.structs.replace(draft.fields, purpose_id="q")))
+    assert after.text == text.replace("match", "purpose_id: q\nmatch")
+    assert not after.torn
+    assert after.proof.problems == ()
+
+
 def test_a_policy_is_not_renamed_with_its_purpose() -> None:
     draft = opened("purpose_id: q # it\ndecision: deny\n", "")
     after = settle(msgspec.structs.replace(draft, fields=msgspec.structs.replace(draft.fields, purpose_id="r")))

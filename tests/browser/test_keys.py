@@ -52,6 +52,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
         with Client(at.url, made.secret) as client:
             found = [client.evaluate("bot", name, {"n": 1}) for name in ("crm.read", "crm.write", "payments.transfer")]
             again = client.evaluate("bot", "payments.transfer", {"n": 2})
+        assert again.approval is not None
         assert [str(one.outcome) for one in found] == ["allow", "allow", "require_approval"]
         at.service.asking.desk.deny("default", again.approval.id, "admin", via=Via.PAGE, text="no")
         yield at

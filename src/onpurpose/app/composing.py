@@ -91,7 +91,7 @@ def edited(text: str, before: Fields, after: Fields) -> str:
     """
     tree, said = tree_of(text), _said(after)
     changed = {name for name in NAMES if getattr(before, name) != getattr(after, name)}
-    if "purpose_id" in changed and "policy_id" not in tree:
+    if "purpose_id" in changed and before.policy_id and "policy_id" not in tree:
         changed.add("policy_id")  # without one of its own the policy would be called as its new purpose
     for name in NAMES:
         if name in changed and name in _MATCH:

@@ -13,10 +13,13 @@ import msgspec
 from msgspec import Struct
 
 from onpurpose.app.composing import Fields, compose, edited, field_at, fields_of
-from onpurpose.app.proofreading import Proof, proofread, stated
+from onpurpose.app.proofreading import Proof, proofread, stated_now
 from onpurpose.core.purpose import PurposePolicy
 from onpurpose.core.revision import Kind
 from onpurpose.core.span import Problem
+
+_UNCHOSEN = "-"
+"""The purpose of a policy that says none yet."""
 
 
 class Side(StrEnum):
@@ -48,11 +51,10 @@ class Draft(Struct, frozen=True, kw_only=True):
 
     @property
     def told(self) -> tuple[Problem, ...]:
-        """The problems that are told: all of a YAML written by hand, of a form those of the fields that were filled."""
-        by_hand = bool(self.name or self.base) or self.yaml_mark != mark(self.text)
-        if self.asked or by_hand:
+        """The problems that are told: of a new policy not what is yet to be filled in, until somebody asked."""
+        if self.asked or self.name:
             return self.proof.problems
-        return tuple(one for one in self.proof.problems if self._filled(field_at(one, self.text)))
+        return tuple(one for one in self.proof.problems if one.code != "missing-key")
 
     @property
     def awaited(self) -> list[str]:
@@ -67,12 +69,6 @@ class Draft(Struct, frozen=True, kw_only=True):
         for one in self.told:
             found.setdefault(field_at(one, self.text), []).append(sentence(one))
         return found
-
-    def _filled(self, field: str) -> bool:
-        return not field or getattr(self.fields, field) != getattr(_EMPTY, field)
-
-
-_EMPTY = Fields()
 
 
 def sentence(problem: Problem) -> str:
@@ -108,10 +104,10 @@ def settle(draft: Draft, by: Side | None = None) -> Draft:
 
 def _by_yaml(draft: Draft) -> Draft:
     draft = _proofread(draft)
-    one = draft.proof.document
-    if not isinstance(one, PurposePolicy):
+    one = _policy_in(draft.text)
+    if one is None:
         return draft
-    fields = fields_of(one)
+    fields = _fields_in(one)
     if fields is None:
         return msgspec.structs.replace(draft, shown=False)
     base = draft.base if draft.yaml_mark == mark(draft.text) else draft.text
@@ -119,11 +115,28 @@ def _by_yaml(draft: Draft) -> Draft:
 
 
 def _by_form(draft: Draft) -> str:
-    one = stated(draft.base)
-    before = fields_of(one) if isinstance(one, PurposePolicy) else None
+    one = _policy_in(draft.base)
+    before = None if one is None else _fields_in(one)
     if before is None:
         return _with_remarks(draft.text, compose(draft.fields))
     return edited(draft.base, before, draft.fields)
+
+
+def _policy_in(text: str) -> PurposePolicy | None:
+    """The one policy that the text states, its purpose maybe yet to be chosen."""
+    for whole in (text, f"{text.rstrip()}\npurpose_id: '{_UNCHOSEN}'\n"):
+        one = stated_now(whole)
+        if isinstance(one, PurposePolicy):
+            return one
+    return None
+
+
+def _fields_in(policy: PurposePolicy) -> Fields | None:
+    fields = fields_of(policy)
+    if fields is None or policy.purpose_id != _UNCHOSEN:
+        return fields
+    policy_id = "" if policy.policy_id == _UNCHOSEN else policy.policy_id
+    return msgspec.structs.replace(fields, policy_id=policy_id, purpose_id="")
 
 
 def _in_step(draft: Draft) -> Draft:

@@ -64,7 +64,12 @@ def own_name(kind: Kind, text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def stated(text: str) -> Purpose | PurposePolicy | None:
-    """The one purpose or purpose policy that a text states; `None` where it states none exactly. Remembered."""
+    """As `stated_now`, remembered: for texts that were saved."""
+    return stated_now(text)
+
+
+def stated_now(text: str) -> Purpose | PurposePolicy | None:
+    """The one purpose or purpose policy that a text states; `None` where it states none exactly."""
     try:
         found = parse_purposes(text)
     except PolicyError:
