@@ -12,6 +12,8 @@ from onpurpose.app.channels import Channels
 from onpurpose.app.checking import Verify
 from onpurpose.app.control import Control
 from onpurpose.app.hours import Outcomes
+from onpurpose.app.keeping import Keeping
+from onpurpose.app.presence import Presence
 from onpurpose.app.shadow import Rollups
 from onpurpose.app.tokens import Tokens
 from onpurpose.app.trials import Trials
@@ -70,8 +72,10 @@ class Uses:
     asking: Asking
     channels: Channels
     verify: Verify
+    keeping: Keeping | None
     ready: Callable[[], list[str]]
     stopping: Callable[[], bool]
+    presence: Presence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +108,13 @@ def front(uses: Uses, sessions: Sessions, *, public_url: str, clock: Clock) -> F
         links=uses.asking.links,
         channels=uses.channels,
         verify=uses.verify,
+        keeping=uses.keeping,
         ready=uses.ready,
         public_url=public_url,
         lost=uses.asking.deliveries.dead,
         stopping=uses.stopping,
+        processes=uses.presence.all,
+        process=uses.presence.id,
     )
     routes = [route for page in PAGES for route in page.routes(parts)]
     return Front(routes=[*routes, *shell.assets.routes()], answers=error_pages(shell, sessions, ANSWERS))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from onpurpose.adapters.signing import KeyFile, SecretKey
 from onpurpose.adapters.sql.engine import Store
 from onpurpose.adapters.sql.feed import SqlFeed, SqliteFollow, open_feed
+from onpurpose.app.keeping import Keeping
 from onpurpose.app.masking import Masking
-from onpurpose.ports import Archive, Classifier, Ledger, Signer
+from onpurpose.ports import Archive, Classifier, Clock, Ledger, Signer
 from onpurpose.server.services import Settings
 
 if TYPE_CHECKING:
@@ -92,6 +93,14 @@ class Place:
         from onpurpose.adapters.sql.reader import SqliteArchive  # noqa: PLC0415  as above
 
         return SqliteArchive(self._path)
+
+    def keeping(self, ledger: Ledger, clock: Clock, new_id: Callable[[int], str]) -> Keeping | None:
+        """What lets go of archived days; `None` where the log is one file."""
+        if not self._postgres:
+            return None
+        from onpurpose.adapters.sql.postgres.days import PostgresDays  # noqa: PLC0415  an extra
+
+        return Keeping(PostgresDays(self._url), self._archived(), ledger, clock=clock, new_id=new_id)
 
     def _archived(self) -> DayFiles | None:
         from onpurpose.adapters.parquet import DayFiles  # noqa: PLC0415  an extra

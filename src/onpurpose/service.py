@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from platform import node
 
 from onpurpose.adapters.clock import Ids, SystemClock
 from onpurpose.adapters.elements import quick_elements
@@ -17,6 +19,7 @@ from onpurpose.adapters.sql.documents import SqlDocuments
 from onpurpose.adapters.sql.engine import Store, open_store
 from onpurpose.adapters.sql.feed import SqlFeed
 from onpurpose.adapters.sql.idempotency import SqlIdempotency
+from onpurpose.adapters.sql.processes import SqlProcesses
 from onpurpose.adapters.sql.outcomes import SqlOutcomes
 from onpurpose.adapters.sql.rollups import SqlRollups
 from onpurpose.adapters.sql.signing_keys import SqlSigningKeys
@@ -27,6 +30,7 @@ from onpurpose.app.control import Control, control
 from onpurpose.app.gate import Gate, Pending
 from onpurpose.app.keys import NewKey
 from onpurpose.app.policies import Policies
+from onpurpose.app.presence import Presence
 from onpurpose.app.projection import Follow, Projector
 from onpurpose.app.tokens import Tokens
 from onpurpose.app.workspace import Workspaces
@@ -146,6 +150,7 @@ class Service:
         self._closing.callback(store.close)
         self.ledger = place.ledger()
         self._closing.callback(self.ledger.close)
+        self._keeping = place.keeping(self.ledger, clock, ids.new)
         self.feed = place.feed(store)
         self._closing.callback(self.feed.close)
         self._open_uses(options, store, vault, clock, ids)
@@ -156,6 +161,9 @@ class Service:
         self.workspaces.changed.append(self._take_up_keys)
         self.workspaces.refresh()
         self._take_up_keys()
+        self.presence = Presence(
+            SqlProcesses(store), self.unready, clock=clock, process_id=ids.new(), name=f"{node()}:{os.getpid()}"
+        )
         gate = Gate(
             Policies(FileSource), self.ledger, clock=clock, new_id=ids.new, masking=options.masking,
             patience=options.settings.patience, classifier=options.classifier, asking=self.asking.consent,
@@ -208,7 +216,7 @@ class Service:
             control=self.control, past=past, feed=Told(self.feed), rollups=SqlRollups(self.feed.engine),
             outcomes=SqlOutcomes(self.feed.engine), tokens=self.tokens, log=seen, workspaces=self.workspaces,
             metrics=metrics, asking=self.asking, channels=self.asking.channels, verify=self._verify,
-            ready=self.unready, stopping=self._stopping.is_set,
+            keeping=self._keeping, ready=self.unready, stopping=self._stopping.is_set, presence=self.presence,
         )  # fmt: skip
         pages = front(uses, sessions, public_url=options.environment.get("ONPURPOSE_PUBLIC_URL", ""), clock=clock)
         self.services = Services(
@@ -262,6 +270,7 @@ class Service:
 
     def _start(self) -> None:
         self._projector = Projector(self._follow(), self.feed)
+        self._tell()
         self.asking.start()
         for work in (lambda: self.workspaces.follow(self._stopped), self._project, self._do_chores):
             thread = threading.Thread(target=work, name="onpurpose-service", daemon=True)
@@ -287,7 +296,7 @@ class Service:
     def _do_chores(self) -> None:
         chores: tuple[Callable[[], object], ...] = (
             self.tokens.refresh, self.control.post.drain, self._write_uses, self._forget_answers,
-            self._watch_log, self.asking.desk.sweep,
+            self._watch_log, self.asking.desk.sweep, self.presence.tell,
         )  # fmt: skip
         while not self._stopped.wait(CHORE_SECONDS):
             for chore in chores:
@@ -297,6 +306,14 @@ class Service:
                     log.warning("%s", error)
                 except Exception:
                     log.exception("a chore failed, and is tried again")
+
+    def _tell(self) -> None:
+        """Be among the processes from the start, and no more in the end."""
+        self._closing.callback(self.presence.leave)
+        try:
+            self.presence.tell()
+        except OnPurposeError as error:  # it is told again
+            log.warning("%s", error)
 
     def _take_up_keys(self) -> None:
         self.authority.replace(self._access.keys())

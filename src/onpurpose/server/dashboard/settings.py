@@ -14,6 +14,7 @@ from onpurpose.server.dashboard import (
     settings_channels,
     settings_document,
     settings_keys,
+    settings_retention,
     settings_service,
     settings_users,
 )
@@ -21,7 +22,7 @@ from onpurpose.server.dashboard.session import page
 from onpurpose.server.dashboard.settings_frame import PATH, sections_for
 from onpurpose.server.dashboard.shell import Parts
 
-_MODULES = (settings_users, settings_keys, settings_channels, settings_document, settings_service)
+_MODULES = (settings_users, settings_keys, settings_channels, settings_document, settings_retention, settings_service)
 
 
 def routes(parts: Parts) -> list[BaseRoute]:

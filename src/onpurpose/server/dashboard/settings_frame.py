@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import wraps
 from typing import TypeVar
 
 from msgspec import Struct
 from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
 
 from onpurpose.app.keys import OPERATOR
 from onpurpose.core.access import Scope
 from onpurpose.core.session import Principal
+from onpurpose.server.dashboard.session import Handler, Plain
+from onpurpose.server.dashboard.shell import Parts
 
 PATH = "/settings"
 
@@ -51,7 +56,7 @@ SECTIONS = (
     Section(path=f"{PATH}/workspace", label="Workspace", scope=Scope.READ,
             about="What holds for every call: purposes required, who is asked, who is told."),
     Section(path=f"{PATH}/retention", label="Retention", scope=Scope.ADMIN, operator=True,
-            about="Days of the log that were archived or let go."),
+            about="Since when records are kept, and letting go of archived days."),
     Section(path=f"{PATH}/tokens", label="Token keys", scope=Scope.ADMIN, operator=True,
             about="The keys that sign intent tokens."),
     Section(path=f"{PATH}/workspaces", label="Workspaces", scope=Scope.ADMIN, operator=True,
@@ -72,6 +77,21 @@ def tabs_for(principal: Principal) -> list[tuple[str, str]]:
 def is_operator(principal: Principal) -> bool:
     """Whether the person is of the workspace of those who run the service."""
     return principal.workspace == OPERATOR
+
+
+def for_operators(parts: Parts, handler: Plain) -> Handler:
+    """The page for who runs the service; the others are told that it is not theirs."""
+
+    @wraps(handler)
+    def answer(request: Request, principal: Principal) -> Response:
+        if is_operator(principal):
+            return handler(request, principal)
+        return parts.shell.render(
+            request, "error.html", principal, status=403, title="Not allowed", way=(PATH, "To the settings"),
+            text=f"This is for admins of the workspace `{OPERATOR}`, who run the service.",
+        )  # fmt: skip
+
+    return answer
 
 
 def checked(model: type[Model], values: Mapping[str, object]) -> tuple[Model | None, Faults]:

@@ -1,9 +1,7 @@
-"""`/settings/retention`, `/settings/tokens`, `/settings/workspaces`: for the admins of those who run the service."""
+"""`/settings/tokens`, `/settings/workspaces`: for the admins of those who run the service."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from starlette.requests import Request
@@ -11,31 +9,24 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from onpurpose.app.keys import OPERATOR, NewKey
-from onpurpose.app.log_search import Query, search
 from onpurpose.core.access import Scope
 from onpurpose.core.revision import ConflictError
 from onpurpose.core.session import Principal
 from onpurpose.server.api import schemas as wire
-from onpurpose.server.dashboard.session import Handler, form_of, page
-from onpurpose.server.dashboard.settings_frame import PATH, Faults, checked, is_operator, sentence, tabs_for
+from onpurpose.server.dashboard.session import form_of, page
+from onpurpose.server.dashboard.settings_frame import PATH, Faults, Plain, checked, for_operators, sentence, tabs_for
 from onpurpose.server.dashboard.shell import HEADERS, Parts
-
-MOST_DAYS = 100
-"""How many days that were archived or let go are listed."""
-
-Plain = Callable[[Request, Principal], Response]
 
 
 def routes(parts: Parts) -> list[BaseRoute]:
-    """What is archived, the keys that sign tokens, the workspaces."""
+    """The keys that sign tokens, the workspaces."""
     pages = ServicePages(parts)
     guard = page(parts, Scope.ADMIN)
 
     def route(name: str, handler: Plain, method: str = "GET") -> Route:
-        return Route(f"{PATH}/{name}", guard(_for_operators(parts, handler)), methods=[method])
+        return Route(f"{PATH}/{name}", guard(for_operators(parts, handler)), methods=[method])
 
     return [
-        route("retention", pages.retention),
         route("tokens", pages.tokens),
         route("tokens", pages.rotate, "POST"),
         route("workspaces", pages.workspaces),
@@ -43,35 +34,11 @@ def routes(parts: Parts) -> list[BaseRoute]:
     ]
 
 
-def _for_operators(parts: Parts, handler: Plain) -> Handler:
-    """The page for who runs the service; the others are told that it is not theirs."""
-
-    @wraps(handler)
-    def answer(request: Request, principal: Principal) -> Response:
-        if is_operator(principal):
-            return handler(request, principal)
-        return parts.shell.render(
-            request, "error.html", principal, status=403, title="Not allowed", way=(PATH, "To the settings"),
-            text=f"This is for admins of the workspace `{OPERATOR}`, who run the service.",
-        )  # fmt: skip
-
-    return answer
-
-
 class ServicePages:
     """The pages of the service. For worker threads."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-
-    def retention(self, request: Request, principal: Principal) -> Response:
-        """What the log tells of days that were archived and let go."""
-        past = self._parts.past
-        found = search(
-            past.decisions, past.log, Query(workspace=OPERATOR, kinds=("archive.made", "retention.ordered")),
-            limit=MOST_DAYS,
-        )  # fmt: skip
-        return self._render(request, principal, "settings_retention.html", rows=found.rows, most=MOST_DAYS)
 
     def tokens(self, request: Request, principal: Principal) -> Response:
         """Which key signs, and which verify."""

@@ -23,6 +23,7 @@ from onpurpose.app.shadow import Rollups
 from onpurpose.app.trials import Trials
 from onpurpose.app.workspace import Workspaces
 from onpurpose.core.delivery import Delivery
+from onpurpose.core.process import Process
 from onpurpose.core.session import Principal
 from onpurpose.ports import Clock
 from onpurpose.server.api.audit import Log
@@ -154,6 +155,10 @@ def _nothing_lost(_workspace: str, _limit: int) -> Sequence[Delivery]:
     return ()
 
 
+def _nobody() -> Sequence[Process]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What pages are made of: the uses of the service. Those of the service block; call them in worker threads.
@@ -163,7 +168,8 @@ class Parts:
     `keeping` lets go of archived days, absent where the log is one file.
     `verify` checks the log as `log.verify` does, and tells how far it is.
     `lost` are a workspace's messages that were given up, newest first and at most so many; `stopping` says that
-    the service is about to stop, so that what streams ends.
+    the service is about to stop, so that what streams ends. `processes` are those that serve together, as each told
+    of itself last; `process` is the id of this one.
     """
 
     shell: Shell
@@ -189,3 +195,5 @@ class Parts:
     public_url: str = ""
     lost: Callable[[str, int], Sequence[Delivery]] = _nothing_lost
     stopping: Callable[[], bool] = lambda: False
+    processes: Callable[[], Sequence[Process]] = _nobody
+    process: str = ""
