@@ -1,4 +1,4 @@
-"""What every test shares: how Hypothesis looks for examples, a PostgreSQL, a browser, and what garbage is."""
+"""What every test shares: how Hypothesis looks for examples, databases, a browser, and what garbage is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.postgres", "tests.browser.opening"]
+pytest_plugins = ["tests.postgres", "tests.sqlite", "tests.browser.opening"]
 
 # On a shared machine a slow example is no finding; where a run decides whether a change lands, the
 # examples are the same each time, and everywhere else they are new ones.

@@ -270,7 +270,7 @@ searches = st.builds(
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SqlFeed, list[Entry], list[tuple[str, str, int]]]]:
     with closing(open_feed(tmp_path_factory.mktemp("feed") / "onpurpose.db.feed")) as feed:
-        yield feed, *filled(feed, 400)
+        yield feed, *filled(feed, 200)
 
 
 @given(search=searches, limit=st.integers(1, 500))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -26,10 +25,9 @@ NEW, BUSY = Claim(state=ClaimState.NEW), Claim(state=ClaimState.BUSY)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    postgres = request.param == "postgresql"
-    database = request.getfixturevalue("postgres_store_url") if postgres else str(tmp_path / "onpurpose.db")
-    with contextlib.closing(open_store(database)) as opened:
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    fixture = "sqlite_store_path" if request.param == "sqlite" else "postgres_store_url"
+    with contextlib.closing(open_store(request.getfixturevalue(fixture))) as opened:
         for name in ("acme", "other"):
             SqlAccess(opened).put(Workspace(id=name, name=name, created_at=1), notes=[])
         yield opened

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -20,12 +19,12 @@ PP, CP = Kind.PURPOSE_POLICY, Kind.POLICY
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
     if request.param == "memory":
         yield World()
         return
-    url = str(tmp_path / "onpurpose.db") if request.param == "sqlite" else request.getfixturevalue("postgres_store_url")
-    store = open_store(url)
+    fixture = "sqlite_store_path" if request.param == "sqlite" else "postgres_store_url"
+    store = open_store(request.getfixturevalue(fixture))
     documents = SqlDocuments(store)
     try:
         yield World(documents=documents, access=SqlAccess(store))

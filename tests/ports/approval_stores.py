@@ -75,7 +75,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
     elif request.param == "file":
         made = in_file(tmp_path / "audit.approvals")
     elif request.param == "sqlite":
-        made = in_database(str(tmp_path / "onpurpose.db"))
+        made = in_database(request.getfixturevalue("sqlite_store_path"))
     else:
         made = in_database(request.getfixturevalue("postgres_store_url"))
     with made as found:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -46,11 +45,11 @@ def in_database(database: str) -> Iterator[Parts]:
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def parts(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Parts]:
+def parts(request: pytest.FixtureRequest) -> Iterator[Parts]:
     if request.param == "memory":
         made = in_memory()
     elif request.param == "sqlite":
-        made = in_database(str(tmp_path / "onpurpose.db"))
+        made = in_database(request.getfixturevalue("sqlite_store_path"))
     else:
         made = in_database(request.getfixturevalue("postgres_store_url"))
     with made as found:

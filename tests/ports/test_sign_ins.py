@@ -7,7 +7,6 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -46,7 +45,7 @@ class Kept:
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
+def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
     if request.param == "memory":
         documents = MemoryDocuments()
         access = MemoryAccess(documents)
@@ -54,7 +53,8 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
         credentials, identities = MemoryCredentials(access, sessions), MemoryIdentities(access, sessions)
         yield Kept(access, documents, sessions, credentials, identities)
         return
-    database = str(tmp_path / "s.db") if request.param == "sqlite" else request.getfixturevalue("postgres_store_url")
+    fixture = "sqlite_store_path" if request.param == "sqlite" else "postgres_store_url"
+    database = request.getfixturevalue(fixture)
     with contextlib.closing(open_store(database)) as store, contextlib.closing(SqlDocuments(store)) as outbox:
         yield Kept(SqlAccess(store), outbox, SqlSessions(store), SqlCredentials(store), SqlIdentities(store))
 
