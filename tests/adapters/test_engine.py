@@ -14,6 +14,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from msgspec.structs import replace
 from sqlalchemy import Connection, Index, func, insert, inspect, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -24,9 +25,11 @@ from onpurpose.adapters.sql.access import SqlAccess
 from onpurpose.adapters.sql.documents import SqlDocuments
 from onpurpose.adapters.sql.engine import Store, migrate, open_store
 from onpurpose.adapters.sql.migrations import VERSION_TABLE, upgrade, versions
+from onpurpose.adapters.sql.sign_ins import SqlIdentities
 from onpurpose.core.access import Workspace
 from onpurpose.core.record import Record
 from onpurpose.core.revision import Change, ConflictError, Kind, StoreError
+from onpurpose.core.session import LinkedIdentity
 from tests.postgres import PostgresServer, Server
 from tests.postgres import database as database_on
 
@@ -115,6 +118,26 @@ def test_every_version_is_brought_up_with_what_it_holds(store: Store, version: s
     assert SqlDocuments(store).versions() == {"acme": 1}
     assert [(key.id, key.hash, key.user) for key in SqlAccess(store).keys()] == [("k", b"h" * 32, None)]  # noqa: SIM118  no mapping
     assert [(user.id, user.groups, user.slack) for user in SqlAccess(store).users("acme")] == [("u", ("a",), None)]
+
+
+def test_whoever_was_there_before_identities_were_kept_can_be_linked_once(store: Store) -> None:
+    with store.writing() as connection:
+        tables.metadata.drop_all(connection)
+        connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
+        upgrade(connection, "0004_sign_in")
+        connection.execute(text("INSERT INTO workspaces VALUES ('acme', 'Acme', 1, 1)"))
+        connection.execute(text(USER_OF_OLD))
+    migrate(store.engine)
+    identities = SqlIdentities(store)
+    assert identities.of("acme", "u") == []
+    linked = LinkedIdentity(
+        workspace="acme", issuer="https://idp.example", subject="s", user="u", email="", linked_at=2**62
+    )
+    identities.link(linked, notes=[])
+    for other in (linked, replace(linked, subject="t")):
+        with pytest.raises(ConflictError):
+            identities.link(other, notes=[])
+    assert identities.of("acme", "u") == [linked]
 
 
 def test_indexes_are_made_as_the_tables_say(store: Store) -> None:
