@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,7 +24,7 @@ from onpurpose.adapters.sql.feed import SqlFeed, SqliteFollow, open_feed
 from onpurpose.adapters.sql.rollups import SqlRollups
 from onpurpose.app.projection import Projector
 from onpurpose.app.shadow import report
-from onpurpose.core.feed import Batch, Bucket, Cell, Entry, Event, Judged, Search
+from onpurpose.core.feed import Batch, Bucket, Cell, Entry, Event, Judged, Search, kept, meets
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.record import LedgerError, Record, Stored
 from onpurpose.core.revision import ConflictError, StoreError
@@ -271,6 +272,23 @@ searches = st.builds(
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SqlFeed, list[Entry], list[tuple[str, str, int]]]]:
     with closing(open_feed(tmp_path_factory.mktemp("feed") / "onpurpose.db.feed")) as feed:
         yield feed, *filled(feed, 200)
+
+
+@given(search=searches)
+@settings(deadline=None)
+def test_a_decision_meets_the_searches_that_find_it(
+    full: tuple[SqlFeed, list[Entry], list[tuple[str, str, int]]], search: Search
+) -> None:
+    _, entries, _ = full
+    plain = msgspec.structs.replace(search, policy=None)
+    assert [one for one in entries if meets(one, plain)] == naive(plain, entries, [])[::-1]
+
+
+def test_what_is_longer_than_the_feed_keeps_is_met_as_it_is_found(feed: SqlFeed) -> None:
+    name = "a\0" + "b" * 300
+    add(feed, [entry(1, agent_id=kept(name))])
+    search = Search(workspace="acme", agent_id=name)
+    assert [meets(one, search) for one in feed.page(search).entries] == [True]
 
 
 @given(search=searches, limit=st.integers(1, 500))
