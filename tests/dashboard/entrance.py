@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +31,7 @@ from onpurpose.app.sign_in import SignIn
 from onpurpose.app.single_sign_on import Linking, Mapped, SingleSignOn
 from onpurpose.app.turned_away import TurnedAway
 from onpurpose.core.access import ApiKey, Role, Scope, User
-from onpurpose.core.session import Principal
+from onpurpose.core.session import Principal, Session
 from onpurpose.ports import Clock
 from onpurpose.server.dashboard import account, set_up, sign_in
 from onpurpose.server.dashboard.session import Sessions, form_of, page
@@ -58,6 +59,18 @@ class Parts:
     clock: Clock
 
 
+class Late(MemorySessions):
+    """Sessions before the next of which is kept, something happens."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def open(self, session: Session, *, instead_of: bytes | None, notes: Sequence[bytes]) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        super().open(session, instead_of=instead_of, notes=notes)
+
+
 class Entrance:
     """A service in which one can do nothing but come in, write a note (`/notes`), and read (`/read`)."""
 
@@ -68,12 +81,13 @@ class Entrance:
         passwords: Any = None,
         refusal_seconds: float = 0,
         public_url: str = ORIGIN,
+        kept: type[MemorySessions] = MemorySessions,
     ) -> None:
         self.world = World()
         self.clock = self.world.clock
         self.keyring = self.world.control.keyring
         post, access, new_id = self.world.control.post, self.world.access, ids()
-        self.kept = MemorySessions(access)
+        self.kept = kept(access)
         self.passwords = passwords or Argon2Passwords(**PASSWORDS)
         self.vault = AesVault(SECRET)
         self.means = Means(

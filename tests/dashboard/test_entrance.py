@@ -16,8 +16,9 @@ from onpurpose.adapters.sql.engine import Store, open_store
 from onpurpose.adapters.vault import AesVault
 from onpurpose.app.control import Control, control
 from onpurpose.app.masking import Masking
+from onpurpose.app.sign_in import Proved
 from onpurpose.app.single_sign_on import Mapped
-from onpurpose.core.access import Role, User
+from onpurpose.core.access import Role
 from onpurpose.core.errors import OnPurposeError
 from onpurpose.entrance import mapped_of, provider_of, sign_ins
 from onpurpose.server.dashboard.session import Sessions
@@ -60,8 +61,8 @@ def test_the_first_person_of_a_new_service_signs_in_and_another_process_knows_th
     assert not sessions.first.admits("op_none")
     assert sessions.first.make("ada", "Ada", "ada@corp.example", "eleven wet lanterns") is not None
     found = sessions.sign_in.by_password("default", "ada", "eleven wet lanterns", "192.0.2.1")
-    assert isinstance(found, User)
-    token = sessions.signed_in.open(found, method="password", address="192.0.2.1", before=None)
+    assert isinstance(found, Proved)
+    token = sessions.signed_in.open(found.user, method="password", address="192.0.2.1", before=None)
     uses, elsewhere, _ = opened(store, {})
     principal = elsewhere.signed_in.principal(token)
     assert principal is not None

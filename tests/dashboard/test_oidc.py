@@ -18,7 +18,7 @@ from onpurpose.core.access import Role
 from onpurpose.core.session import Departure, ProviderError
 from onpurpose.server.dashboard.sign_in import ELSEWHERE_AT_ONCE
 from tests.app.world import Hand
-from tests.dashboard.entrance import ORIGIN, SECOND, Browser, Entrance, path_of
+from tests.dashboard.entrance import ORIGIN, SECOND, Browser, Entrance, Late, path_of
 from tests.dashboard.provider import CLIENT, CLIENT_SECRET, Provider, own_secret, provided
 
 ROLES = {"risk": frozenset({Role.APPROVER}), "platform": frozenset({Role.AUTHOR, Role.VIEWER})}
@@ -35,9 +35,9 @@ def provider(clock: Hand) -> Iterator[Provider]:
         yield made
 
 
-def entrance_of(provider: Provider, clock: Hand, mapped: Mapped | None = None) -> Entrance:
+def entrance_of(provider: Provider, clock: Hand, mapped: Mapped | None = None, **given: Any) -> Entrance:
     adapter = OidcProvider(provider.issuer, CLIENT, CLIENT_SECRET, now=lambda: clock.at / SECOND)
-    made = Entrance(adapter, mapped)
+    made = Entrance(adapter, mapped, **given)
     made.clock.at = clock.at
     made.person("root", Role.ADMIN)
     made.person("ann", Role.VIEWER, password=None)
@@ -378,6 +378,15 @@ def test_who_was_unlinked_is_out_and_another_may_be_linked(entrance: Entrance, p
     ]
     assert who(entrance, provider, sub="s2") == "ann"
     assert UNLINK in who(entrance, provider)
+
+
+def test_who_comes_back_while_they_are_unlinked_stays_out(provider: Provider, clock: Hand) -> None:
+    entrance = entrance_of(provider, clock, kept=Late)
+    assert isinstance(entrance.kept, Late)
+    ann, browser = entrance.keyring.user("default", "ann"), entrance.browser()
+    entrance.kept.meanwhile = lambda: entrance.linking.unlink(entrance.linking.of(ann)[0], by="root")
+    assert come_back(browser, provider).status_code == 401
+    assert (browser.is_in(), entrance.kept.of("default", "ann")) == (False, [])
 
 
 def test_an_address_that_moved_to_another_user_leads_to_them_where_nobody_is_linked(

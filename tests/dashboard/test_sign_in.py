@@ -16,13 +16,13 @@ from onpurpose.app.masking import Masking
 from onpurpose.app.patience import FREE, LONGEST_SECONDS, Patience, network, penalty
 from onpurpose.app.proofs import Proofs
 from onpurpose.app.sessions import SignedIn, form_token
-from onpurpose.app.sign_in import FREE_BY_ADDRESS, KNOWN_SECONDS, CodeWanted, Refused, SignIn
+from onpurpose.app.sign_in import FREE_BY_ADDRESS, KNOWN_SECONDS, CodeWanted, Proved, Refused, SignIn
 from onpurpose.app.turned_away import MOST_A_MINUTE, TurnedAway
 from onpurpose.core.access import Role, User
 from onpurpose.core.session import SCOPES, Principal
 from onpurpose.server.dashboard.session import local_path
 from tests.app.world import ids
-from tests.dashboard.entrance import HOUR, ORIGIN, PASSWORD, PASSWORDS, SECOND, Browser, Entrance, path_of
+from tests.dashboard.entrance import HOUR, ORIGIN, PASSWORD, PASSWORDS, SECOND, Browser, Entrance, Late, path_of
 
 COOKIE = "__Host-onpurpose"
 
@@ -232,7 +232,7 @@ def test_after_some_failures_it_takes_longer_and_longer_whoever_is_meant(entranc
             waits.append(refused.wait)
             entrance.clock.at += refused.wait * SECOND
         assert waits == [0, 0, 0, 0, 30, 60, 120, 240, 480, 900, 900]
-    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, "192.0.2.1"), User)
+    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, "192.0.2.1"), Proved)
     locked = entrance.notes("session.locked")
     assert [(note["user"], note["seconds"]) for note in locked][:2] == [("ann", 30), ("ann", 60)]
 
@@ -241,14 +241,14 @@ def test_a_success_ends_the_row(entrance: Entrance) -> None:
     for _ in range(4):
         for _ in range(FREE - 1):
             entrance.sign_in.by_password("default", "ann", "wrong", "192.0.2.1")
-        assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, "192.0.2.2"), User)
+        assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, "192.0.2.2"), Proved)
 
 
 def test_one_address_cannot_try_many_names(entrance: Entrance) -> None:
     for number in range(FREE_BY_ADDRESS):
         assert entrance.sign_in.by_password("default", f"name{number}", "x", f"2001:db8::{number:x}") == Refused()
     assert entrance.sign_in.by_password("default", "ann", PASSWORD, "2001:db8::ffff") == Refused(wait=30)
-    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, "2001:db8:0:1::1"), User)
+    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, "2001:db8:0:1::1"), Proved)
 
 
 def test_however_many_try_at_once_no_more_are_judged_than_are_free() -> None:
@@ -325,7 +325,7 @@ def test_what_is_kept_of_failures_is_bounded() -> None:
 # -- what an attacker could learn or spoil
 
 
-def outcomes(sign_in: SignIn, names: list[str], password: str = "wrong") -> list[User | CodeWanted | Refused]:
+def outcomes(sign_in: SignIn, names: list[str], password: str = "wrong") -> list[Proved | CodeWanted | Refused]:
     return [sign_in.by_password("default", name, password, f"198.51.100.{number}") for number, name in enumerate(names)]
 
 
@@ -397,11 +397,11 @@ def test_however_many_come_from_one_address_at_once_no_more_are_judged_than_are_
 
 def test_who_signs_in_rightly_does_not_use_up_their_address(entrance: Entrance) -> None:
     for _ in range(2 * FREE_BY_ADDRESS):
-        assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, "192.0.2.1"), User)
+        assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, "192.0.2.1"), Proved)
     outcomes(entrance.sign_in, ["nobody"] * FREE)
     for _ in range(2 * FREE_BY_ADDRESS):
         assert entrance.sign_in.by_password("default", "nobody", "x", "192.0.2.1") == Refused(wait=30)
-    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, "192.0.2.1"), User)
+    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, "192.0.2.1"), Proved)
 
 
 def attacked(entrance: Entrance) -> None:
@@ -480,7 +480,7 @@ def test_failures_of_long_ago_are_forgotten(entrance: Entrance) -> None:
         entrance.clock.at += LONGEST_SECONDS * SECOND
     entrance.clock.at += 25 * HOUR
     assert outcomes(entrance.sign_in, ["ann"] * (FREE - 1)) == [Refused()] * (FREE - 1)
-    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, "192.0.2.1"), User)
+    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, "192.0.2.1"), Proved)
 
 
 # -- forms of others
@@ -654,6 +654,23 @@ def test_who_is_disabled_while_the_password_is_judged_stays_out() -> None:
     assert entrance.notes("session.opened") == []
 
 
+@pytest.mark.parametrize("coded", [False, True], ids=["password", "code"])
+def test_who_signs_in_while_the_password_is_changed_is_out_with_the_old_one(coded: bool) -> None:
+    entrance = Entrance(kept=Late)
+    entrance.person("root", Role.ADMIN)
+    ann = entrance.person("ann")
+    totp = turned_on(entrance)[0] if coded else None
+    assert isinstance(entrance.kept, Late)
+    browser = entrance.browser()
+    entrance.clock.at += SECOND
+    entrance.kept.meanwhile = lambda: entrance.own.set_password(ann, "eleven wet lanterns", by="ann")
+    response = browser.sign_in()
+    if totp is not None:
+        code = totp.at(entrance.clock.at // SECOND)
+        response = browser.post("/sign-in", browser.fields | {"code": code})
+    assert (response.status_code, browser.is_in(), entrance.kept.of("default", "ann")) == (401, False, [])
+
+
 def test_a_session_of_somebody_who_is_not_there_any_more_is_nobodys(entrance: Entrance) -> None:
     gone: list[User] = []
     elsewhere = SignedIn(
@@ -744,7 +761,7 @@ def test_a_role_reaches_as_far_as_its_scopes(entrance: Entrance, role: Role) -> 
 def turned_on(entrance: Entrance) -> tuple[pyotp.TOTP, list[str]]:
     ann = entrance.keyring.user("default", "ann")
     proposed = entrance.own.propose_code(ann)
-    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, ""), User), "not in force yet"
+    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, ""), Proved), "not in force yet"
     totp = pyotp.parse_uri(proposed.uri)
     assert (totp.secret, totp.issuer) == (proposed.secret, "onpurpose")
     codes = entrance.own.confirm_code(ann, totp.at(entrance.clock.at // SECOND))
@@ -788,7 +805,7 @@ def test_a_code_counts_half_a_minute_early_and_late(entrance: Entrance, steps: i
     found = entrance.sign_in.by_password("default", "ann", PASSWORD, "")
     assert isinstance(found, CodeWanted)
     code = totp.at(entrance.clock.at // SECOND + 30 * steps)
-    assert isinstance(entrance.sign_in.by_code(found.ticket, code, ""), User) is counts
+    assert isinstance(entrance.sign_in.by_code(found.ticket, code, ""), Proved) is counts
 
 
 def test_of_many_who_use_a_code_at_once_one_comes_in(entrance: Entrance) -> None:
@@ -807,7 +824,7 @@ def test_of_many_who_use_a_code_at_once_one_comes_in(entrance: Entrance) -> None
             thread.start()
         for thread in threads:
             thread.join(20)
-        assert sum(isinstance(one, User) for one in won) == 1
+        assert sum(isinstance(one, Proved) for one in won) == 1
 
 
 def test_a_recovery_code_counts_once_however_it_is_typed(entrance: Entrance) -> None:
@@ -815,7 +832,7 @@ def test_a_recovery_code_counts_once_however_it_is_typed(entrance: Entrance) -> 
     assert len(set(codes)) == 10
     found = entrance.sign_in.by_password("default", "ann", PASSWORD, "")
     assert isinstance(found, CodeWanted)
-    assert isinstance(entrance.sign_in.by_code(found.ticket, codes[3].upper().replace("-", " "), ""), User)
+    assert isinstance(entrance.sign_in.by_code(found.ticket, codes[3].upper().replace("-", " "), ""), Proved)
     assert entrance.sign_in.by_code(found.ticket, codes[3], "") == Refused()
     assert [note["left"] for note in entrance.notes("recovery_code.used")] == [9]
 
@@ -868,13 +885,13 @@ def test_a_hash_that_would_be_made_otherwise_now_is_made_anew() -> None:
     entrance.person("ann")
     before = entrance.means.credentials.get("default", "ann")
     entrance.passwords._hasher = Argon2Passwords(memory_kib=16, passes=1, lanes=1)._hasher
-    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, ""), User)
+    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, ""), Proved)
     after = entrance.means.credentials.get("default", "ann")
     assert before is not None
     assert after is not None
     assert "m=8," in (before.password or "")
     assert "m=16," in (after.password or "")
-    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, ""), User)
+    assert isinstance(entrance.sign_in.by_password("default", "ann", PASSWORD, ""), Proved)
 
 
 def test_passwords_are_hashed_as_owasp_asks() -> None:

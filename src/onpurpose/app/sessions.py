@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from onpurpose.app.notes import Pen
 from onpurpose.app.outbox import Post
 from onpurpose.core.access import User
+from onpurpose.core.revision import MissingError
 from onpurpose.core.session import ABSOLUTE_SECONDS, Principal, Session
 from onpurpose.ports import Clock
 from onpurpose.sign_in_ports import Sessions
@@ -50,10 +51,14 @@ class SignedIn:
         self._clock = clock
         self._new_id = new_id
 
-    def open(self, user: User, *, method: str, address: str, before: str | None) -> str:
+    def open(
+        self, user: User, *, method: str, address: str, before: str | None, stands: Callable[[], bool] = lambda: True
+    ) -> str:
         """Sign the user in; the new session's token. The session of the token `before` ends: none is carried over.
 
-        It returns once the log tells of it. Raises `MissingError` where the user may not sign in any more.
+        It returns once the log tells of it. Raises `MissingError` where the user may not sign in any more, or what
+        they proved it with does not stand: whoever changes that ends the sessions that are there, and this one
+        may come just after.
         """
         pen = Pen(self._clock, self._new_id, user.workspace, user.id)
         token = secrets.token_urlsafe(32)
@@ -64,6 +69,9 @@ class SignedIn:
         )  # fmt: skip
         note = pen.note("session.opened", session=_name(session), method=method, address=address)
         self._sessions.open(session, instead_of=None if before is None else _hash(before), notes=[note])
+        if not stands():
+            self._end(user, session, by=user.id)
+            raise MissingError("what was proved does not stand any more")
         self._post.deliver()
         return token
 

@@ -50,6 +50,13 @@ class CodeWanted(msgspec.Struct, frozen=True, kw_only=True):
         return "CodeWanted()"
 
 
+class Proved(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody proved that they are the user, by the password that they have had since `changed_at`."""
+
+    user: User
+    changed_at: int
+
+
 class _Ticket(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str
     user: str
@@ -95,7 +102,7 @@ class SignIn:
 
     def by_password(
         self, workspace: str, name: str, password: str, address: str, known: str = ""
-    ) -> User | CodeWanted | Refused:
+    ) -> Proved | CodeWanted | Refused:
         """Who it is by workspace, id or e-mail address, and password; from which network address they ask.
 
         `known` is what their browser holds of `known_by`. Of users and of names that nobody has the same is told,
@@ -103,7 +110,8 @@ class SignIn:
         """
         now = self._means.clock.now()
         found = self.find(workspace, name)
-        user = found if found is not None and self._has_password(found) else None
+        changed_at = None if found is None else self._changed_at(found)
+        user = None if changed_at is None else found
         browser = self._browser(known, user, now)
         given = f"{workspace[:MOST_NAME]}\n{name.strip()[:MOST_NAME].casefold()}"
         rows = browser or ((self._addresses, network(address)), (self._names, given))
@@ -115,21 +123,22 @@ class SignIn:
             right = len(password) <= MOST_PASSWORD and self._proofs.password(user, password, counts=not browser)
         except LockedError:  # of a name that somebody has: whoever is told so learns that
             return self._refused("too many failures", workspace, who, address)
-        if not right or user is None:
+        if not right or user is None or changed_at is None:
             return self._refused("wrong name or password", workspace, who, address)
         coded = self._proofs.needs_code(user)
         self._took(rows, now, ended=not coded)
         if coded:
-            return CodeWanted(ticket=self._ticket(user, now))
+            return CodeWanted(ticket=self._ticket(user, changed_at, now))
         self._tell()
-        return user
+        return Proved(user=user, changed_at=changed_at)
 
-    def by_code(self, ticket: str, code: str, address: str, known: str = "") -> User | Refused | None:
+    def by_code(self, ticket: str, code: str, address: str, known: str = "") -> Proved | Refused | None:
         """Who gave the password before and gives the code now; `None` where the ticket does not count any more."""
         now = self._means.clock.now()
-        user = self._read(ticket, now)
-        if user is None:
+        proved = self._read(ticket, now)
+        if proved is None:
             return None
+        user = proved.user
         browser = self._browser(known, user, now)
         rows = browser or ((self._addresses, network(address)),)
         wait = _attempt(rows, now)
@@ -143,7 +152,11 @@ class SignIn:
             return self._refused("wrong code", user.workspace, user.id, address)
         self._took(rows, now, ended=True)
         self._tell()
-        return user
+        return proved
+
+    def stands(self, proved: Proved) -> bool:
+        """Whether the user still has the password by which that was proved."""
+        return self._changed_at(proved.user) == proved.changed_at
 
     def known_by(self, user: User) -> str:
         """What a browser keeps (sealed) in which the user has signed in."""
@@ -164,9 +177,10 @@ class SignIn:
         found = found or [one for one in able if one.email and is_same_address(one.email, wanted)]
         return found[0] if len(found) == 1 else None
 
-    def _has_password(self, user: User) -> bool:
+    def _changed_at(self, user: User) -> int | None:
+        """Since when the user has had their password; `None` where they have none."""
         credential = self._means.credentials.get(user.workspace, user.id)
-        return credential is not None and credential.password is not None
+        return None if credential is None or credential.password is None else credential.changed_at
 
     def _browser(self, known: str, user: User | None, now: int) -> tuple[_Row, ...]:
         """The row of a browser in which this user signed in before; empty for any other."""
@@ -197,24 +211,17 @@ class SignIn:
         except OnPurposeError:
             return
 
-    def _ticket(self, user: User, now: int) -> str:
-        credential = self._means.credentials.get(user.workspace, user.id)
-        ticket = _Ticket(
-            workspace=user.workspace,
-            user=user.id,
-            changed_at=0 if credential is None else credential.changed_at,
-            until=now + TICKET_SECONDS * _SECOND,
-        )
-        return self._seal(ticket, _LABEL)
+    def _ticket(self, user: User, changed_at: int, now: int) -> str:
+        until = now + TICKET_SECONDS * _SECOND
+        return self._seal(_Ticket(workspace=user.workspace, user=user.id, changed_at=changed_at, until=until), _LABEL)
 
-    def _read(self, text: str, now: int) -> User | None:
+    def _read(self, text: str, now: int) -> Proved | None:
         ticket = self._open(text, _LABEL, _Ticket)
-        if ticket is None:
+        user = None if ticket is None or now >= ticket.until else self.find(ticket.workspace, ticket.user)
+        if ticket is None or user is None:
             return None
-        user = self.find(ticket.workspace, ticket.user)
-        credential = None if user is None else self._means.credentials.get(user.workspace, user.id)
-        stands = credential is not None and credential.changed_at == ticket.changed_at and now < ticket.until
-        return user if stands else None
+        proved = Proved(user=user, changed_at=ticket.changed_at)
+        return proved if self.stands(proved) else None
 
     def _seal(self, value: msgspec.Struct, label: str) -> str:
         return urlsafe_b64encode(self._means.vault.seal(msgspec.json.encode(value), label)).decode()

@@ -63,10 +63,11 @@ class _Away(msgspec.Struct, frozen=True, kw_only=True):
 class Returned(msgspec.Struct, frozen=True, kw_only=True):
     """Who came back, and where they wanted to go; or in `fault` why they are not signed in, in sentences.
 
-    `anew`: the provider says that they proved who they are since they were sent.
+    `identity` is who they are at the provider; `anew`: it says that they proved that since they were sent.
     """
 
     user: User | None = None
+    identity: LinkedIdentity | None = None
     to: str = "/"
     anew: bool = False
     fault: str = ""
@@ -97,7 +98,11 @@ class Linking:
         """The user's, by issuer."""
         return self._identities.of(user.workspace, user.id)
 
-    def link(self, user: User, issuer: str, subject: str, email: str, *, by: str) -> None:
+    def stands(self, identity: LinkedIdentity) -> bool:
+        """Whether it is linked as it was."""
+        return self._identities.find(identity.workspace, identity.issuer, identity.subject) == identity
+
+    def link(self, user: User, issuer: str, subject: str, email: str, *, by: str) -> LinkedIdentity:
         """From now on it is this user. Raises `ConflictError` and `MissingError` as `Identities.link` does."""
         pen = Pen(self._clock, self._new_id, user.workspace, by)
         identity = LinkedIdentity(
@@ -105,6 +110,7 @@ class Linking:
         )
         self._identities.link(identity, notes=[pen.note("identity.linked", **_told(identity))])
         self._post.deliver()
+        return identity
 
     def unlink(self, identity: LinkedIdentity, *, by: str) -> bool:
         """It is nobody's any more, and its user is signed out everywhere; false where it was not theirs."""
@@ -164,35 +170,31 @@ class SingleSignOn:
         except ProviderError as error:
             return self._refused(str(error), "", address)
         try:
-            return Returned(user=self._user(claims), to=away.to, anew=_is_anew(claims.get("auth_time"), away))
+            user, identity = self._user(claims)
         except _NotInError as error:
             return self._refused(str(error), str(claims.get("sub"))[:_MOST_SUBJECT], address, error.cure)
+        anew = _is_anew(claims.get("auth_time"), away)
+        return Returned(user=user, identity=identity, to=away.to, anew=anew)
 
-    def _user(self, claims: Mapping[str, object]) -> User:
-        """Who that is here, up to date with what the provider says. Raises `_NotInError`."""
+    def _user(self, claims: Mapping[str, object]) -> tuple[User, LinkedIdentity]:
+        """Who that is here, up to date with what the provider says, and there. Raises `_NotInError`."""
         issuer, subject = claims.get("iss"), claims.get("sub")
         if not isinstance(issuer, str) or not _is_subject(subject):
             raise _NotInError("the provider does not say who it is")
-        user = self._known(issuer, subject)
-        if user is None:
+        identity = self._linking.find(self._mapped.workspace, issuer, subject)
+        if identity is None:
             with self._first_time:  # whoever comes twice at once is made once
-                user = self._known(issuer, subject) or self._linked(issuer, subject, claims)
+                identity = self._linking.find(self._mapped.workspace, issuer, subject)
+                identity = identity or self._linked(issuer, subject, claims)
+        user = self._keyring.user(identity.workspace, identity.user)
+        if user.disabled_at is not None:
+            raise _NotInError(_NOBODY)
         user = self._up_to_date(user, claims)
         if not user.roles:
             raise _NotInError(_NOBODY)
-        return user
+        return user, identity
 
-    def _known(self, issuer: str, subject: str) -> User | None:
-        """Who was linked to it; `None` where nobody was yet."""
-        held = self._linking.find(self._mapped.workspace, issuer, subject)
-        if held is None:
-            return None
-        user = self._keyring.user(held.workspace, held.user)
-        if user.disabled_at is not None:
-            raise _NotInError(_NOBODY)
-        return user
-
-    def _linked(self, issuer: str, subject: str, claims: Mapping[str, object]) -> User:
+    def _linked(self, issuer: str, subject: str, claims: Mapping[str, object]) -> LinkedIdentity:
         """The one user of the address that the provider vouches for, or a new one: linked from now on."""
         email = claims.get("email")
         if not _is_address(email) or claims.get("email_verified") is not True:
@@ -205,14 +207,11 @@ class SingleSignOn:
             raise _NotInError(_NOBODY)
         user = same[0] if same else self._make(email, claims)
         try:
-            self._linking.link(user, issuer, subject, email, by=_BY)
+            return self._linking.link(user, issuer, subject, email, by=_BY)
         except ConflictError:
-            held = self._linking.find(user.workspace, issuer, subject)
-            if held is None or held.user != user.id:  # else it came back twice at once
-                raise _NotInError("that e-mail address is of another account of the provider", _UNLINK) from None
+            raise _NotInError("that e-mail address is of another account of the provider", _UNLINK) from None
         except MissingError:  # disabled in this moment
             raise _NotInError(_NOBODY) from None
-        return user
 
     def _up_to_date(self, user: User, claims: Mapping[str, object]) -> User:
         groups = _groups(claims.get(self._mapped.groups_claim))

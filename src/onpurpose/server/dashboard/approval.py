@@ -5,6 +5,7 @@ Whoever has no session gets the page of `server.pages` under the same path: put 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -14,12 +15,12 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope as Asked
 
 from onpurpose.app.approvals import DENIAL_REASONS
-from onpurpose.app.sign_in import CodeWanted, Refused
+from onpurpose.app.sign_in import CodeWanted, Proved, Refused
 from onpurpose.core.access import Scope, User
 from onpurpose.core.act import Via
 from onpurpose.core.approval import MAX_TEXT, Approval, ApprovalError, IllegalMoveError, NotEligibleError, State
 from onpurpose.core.feed import kept
-from onpurpose.core.revision import ConflictError
+from onpurpose.core.revision import ConflictError, MissingError
 from onpurpose.core.session import Principal
 from onpurpose.server.dashboard.approvals import PATH, first_other
 from onpurpose.server.dashboard.forms import Form
@@ -43,6 +44,7 @@ _DONE = {
     "comment": "Your comment is kept.",
 }
 _FIELDS = ("text", "preset", "reason", "to")
+_WRONG = "That is not right. Try again."
 _ANEW = "This request asks for a sign-in of its own: confirm who you are, then decide. Nothing was changed."
 
 
@@ -129,20 +131,23 @@ class ApprovalPages:
         found = self._judged(request, form, principal)
         if isinstance(found, CodeWanted):
             return self._confirming(request, principal, approval, ticket=found.ticket)
-        if isinstance(found, Refused) or found is None or not _is(found, principal):
+        if isinstance(found, Refused) or found is None or not _is(found.user, principal):
             wait = found.wait if isinstance(found, Refused) else 0
-            told = f"Too many wrong attempts. Try again in {wait} s." if wait else "That is not right. Try again."
+            told = f"Too many wrong attempts. Try again in {wait} s." if wait else _WRONG
             return self._confirming(request, principal, approval, fault=told, status=429 if wait else 401)
         sessions = self._parts.sessions
-        token = sessions.signed_in.open(
-            found, method="password", address=request.client.host if request.client else "",
-            before=sessions.token(request),
-        )  # fmt: skip
+        try:
+            token = sessions.signed_in.open(
+                found.user, method="password", address=request.client.host if request.client else "",
+                before=sessions.token(request), stands=partial(sessions.sign_in.stands, found),
+            )  # fmt: skip
+        except MissingError:  # disabled in this moment, or with another password
+            return self._confirming(request, principal, approval, fault=_WRONG, status=401)
         response = RedirectResponse(_path(approval), 303, HEADERS)
-        sessions.admit(request, response, found, token)
+        sessions.admit(request, response, found.user, token)
         return response
 
-    def _judged(self, request: Request, form: Form, principal: Principal) -> User | CodeWanted | Refused | None:
+    def _judged(self, request: Request, form: Form, principal: Principal) -> Proved | CodeWanted | Refused | None:
         sign_in, known = self._parts.sessions.sign_in, self._parts.sessions.known(request)
         address = request.client.host if request.client else ""
         if form.get("ticket"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from hmac import compare_digest
 
 from anyio import CapacityLimiter, to_thread
@@ -14,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from onpurpose.app.keys import OPERATOR
 from onpurpose.app.own_proofs import password_fault
-from onpurpose.app.sign_in import CodeWanted, Refused
+from onpurpose.app.sign_in import CodeWanted, Proved, Refused
 from onpurpose.core.access import User
 from onpurpose.core.revision import MissingError
 from onpurpose.core.session import ELSEWHERE, ELSEWHERE_ANEW, ProviderError
@@ -114,14 +115,15 @@ class SignInPages:
 
     def _judge(self, request: Request, form: Form) -> Response:
         sign_in, address, known = self._sessions.sign_in, address_of(request), self._sessions.known(request)
-        found: User | CodeWanted | Refused | None
+        found: Proved | CodeWanted | Refused | None
         if "ticket" in form:
             found = sign_in.by_code(form.get("ticket"), form.get("code"), address, known)
         else:
             workspace = form.get("workspace").strip() or OPERATOR
             found = sign_in.by_password(workspace, form.get("user"), form.get("password"), address, known)
-        if isinstance(found, User):
-            return self._admit(request, found, "password", _to(form), _kept(form))
+        if isinstance(found, Proved):
+            stands = partial(sign_in.stands, found)
+            return self._admit(request, found.user, "password", stands, _to(form), _kept(form))
         if isinstance(found, CodeWanted):
             return self._page(request, _to(form), form, ticket=found.ticket)
         if found is None:
@@ -137,13 +139,16 @@ class SignInPages:
             return response
         return self._page(request, _to(form), form, _WRONG_CODE if ticket else _WRONG, 401, ticket=ticket)
 
-    def _admit(self, request: Request, user: User, method: str, to: str, kept: list[tuple[str, str]]) -> Response:
+    def _admit(  # noqa: PLR0913, PLR0917  what signing in is made of
+        self, request: Request, user: User, method: str, stands: Callable[[], bool], to: str,
+        kept: list[tuple[str, str]],
+    ) -> Response:  # fmt: skip
         """Open a session, under a new token always, and go on: to the form that was kept, if one was."""
         try:
             token = self._sessions.signed_in.open(
-                user, method=method, address=address_of(request), before=self._sessions.token(request)
+                user, method=method, address=address_of(request), before=self._sessions.token(request), stands=stands
             )
-        except MissingError:  # disabled in this moment
+        except MissingError:  # disabled in this moment, or with another password
             return self._page(request, to, None, _WRONG, 401)
         principal = self._sessions.signed_in.principal(token)
         response: Response = RedirectResponse(to, 303, _NO_STORE)
@@ -183,10 +188,13 @@ class SignInPages:
             return self._page(request, "/")
         code, state = given.get("code", "")[:4096], given.get("state", "")[:512]
         found = elsewhere.finish(kept, self._back(request), state, code, address_of(request))
-        if found.user is None:
+        if found.user is None or found.identity is None:
             return self._page(request, "/", None, found.fault, 401)
-        method = ELSEWHERE_ANEW if found.anew else ELSEWHERE
-        return self._admit(request, found.user, method, local_path(found.to), [])
+        method, stands = (
+            ELSEWHERE_ANEW if found.anew else ELSEWHERE,
+            partial(self._sessions.linking.stands, found.identity),
+        )
+        return self._admit(request, found.user, method, stands, local_path(found.to), [])
 
     def _back(self, request: Request) -> str:
         """Where the browser comes back to. A `Host` that a client makes up is one that the provider does not know."""
