@@ -19,8 +19,8 @@ from onpurpose.adapters.sql.documents import SqlDocuments
 from onpurpose.adapters.sql.engine import Store, open_store
 from onpurpose.adapters.sql.feed import SqlFeed
 from onpurpose.adapters.sql.idempotency import SqlIdempotency
-from onpurpose.adapters.sql.processes import SqlProcesses
 from onpurpose.adapters.sql.outcomes import SqlOutcomes
+from onpurpose.adapters.sql.processes import SqlProcesses
 from onpurpose.adapters.sql.rollups import SqlRollups
 from onpurpose.adapters.sql.signing_keys import SqlSigningKeys
 from onpurpose.adapters.tokens import JwtFormat
@@ -162,7 +162,11 @@ class Service:
         self.workspaces.refresh()
         self._take_up_keys()
         self.presence = Presence(
-            SqlProcesses(store), self.unready, clock=clock, process_id=ids.new(), name=f"{node()}:{os.getpid()}"
+            SqlProcesses(store),
+            self.unready,
+            clock=clock,
+            process_id=ids.new(clock.now()),
+            name=f"{node()}:{os.getpid()}",
         )
         gate = Gate(
             Policies(FileSource), self.ledger, clock=clock, new_id=ids.new, masking=options.masking,

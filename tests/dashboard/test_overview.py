@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from onpurpose.app.projection import Projector
 from onpurpose.core.access import Role
 from onpurpose.core.call import Call, Identity
 from onpurpose.core.delivery import Channel, Delivery, Event, Progress
+from onpurpose.core.process import SILENT_US, Process
 from onpurpose.core.revision import Kind
 from onpurpose.server.dashboard import overview
 from tests.adapters.test_outcomes import as_before_counts
@@ -167,6 +169,21 @@ def test_health_is_told_as_the_probe_and_the_metrics_tell_it(house: Watchers) ->
     assert "not ready the feed is 7 records behind the log" in text
     assert "records that wait to be written 3 records" in text
     assert "5 sent, 1 tried again, 2 given up; the oldest is overdue for 1 min 5 s failing since" in text
+
+
+def test_every_process_is_told_of_with_how_it_is(house: Watchers) -> None:
+    now = house.world.clock.now()
+    house.knobs.processes = [
+        Process(id="this", name="host-a:1", started_at=now - 60_000_000, seen_at=now),
+        Process(id="other", name="host-b:2", started_at=now, seen_at=now, wrong=("the log cannot be written",)),
+        Process(id="dead", name="<script>alert(1)</script>", started_at=now, seen_at=now - SILENT_US - 60_000_000),
+    ]
+    page = house.get("/")
+    text = seen(page)
+    assert re.search(r"host-a:1 this one ready \S+ \S+ UTC", text)
+    assert "host-b:2 not ready the log cannot be written" in text
+    assert "silent it has died, or cannot reach the store" in text
+    assert is_harmless(page)
 
 
 def test_a_service_that_cannot_tell_whether_it_is_ready_is_seen_all_the_same(house: Watchers) -> None:

@@ -28,6 +28,7 @@ from onpurpose.app.tokens import Tokens
 from onpurpose.core.access import Role, User
 from onpurpose.core.call import Call, Identity
 from onpurpose.core.delivery import Delivery
+from onpurpose.core.process import Process
 from onpurpose.core.purpose import Settings
 from onpurpose.core.record import Record
 from onpurpose.core.result import Result
@@ -77,6 +78,7 @@ class Knobs:
     stopping: bool = False
     broken: bool = False
     courier: dict[str, dict[str, object]] = field(default_factory=dict)
+    processes: list[Process] = field(default_factory=list)
 
     def ready(self) -> list[str]:
         if self.broken:
@@ -235,4 +237,6 @@ def _parts(past: Past, knobs: Knobs, stack: contextlib.ExitStack) -> Parts:
         ready=knobs.ready,
         lost=lambda _, limit: knobs.lost[:limit],
         stopping=lambda: knobs.stopping,
+        processes=lambda: knobs.processes,
+        process="this",
     )

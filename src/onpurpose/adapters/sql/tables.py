@@ -171,6 +171,18 @@ identities = Table(
 )
 """Who users are to other services that sign them in. `email` is what the service vouched for at the link."""
 
+processes = Table(
+    "processes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("started_at", NUMBER, nullable=False),
+    Column("seen_at", NUMBER, nullable=False),
+    Column("wrong", Text, nullable=False),
+    sqlite_strict=True,
+)
+"""What each process told of itself last. `wrong` is a JSON list of texts."""
+
 outbox = Table(
     "outbox",
     metadata,

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from onpurpose.app.documents import JUDGED
 from onpurpose.app.hours import Course, course
+from onpurpose.app.keys import OPERATOR
 from onpurpose.app.shadow import ShadowReport
 from onpurpose.app.ungated import Ungated, ungated
 from onpurpose.core.access import Scope
@@ -120,7 +121,8 @@ def _show(parts: Parts, request: Request, principal: Principal) -> Response:
         ungated=_ungated(parts, contents, called, since=drawn.times[0] * 1_000_000),
         called=len(called), most_called=MOST_CALLED,
         lost=_lost(parts, workspace),
-        health=_health(parts),
+        health=_health(parts), processes=_or_none(parts.processes), process=parts.process,
+        may_see_where=workspace == OPERATOR,
     )  # fmt: skip
 
 
