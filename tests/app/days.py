@@ -14,16 +14,20 @@ Spans = dict[str, tuple[int, int]]
 
 
 class MemoryDays:
-    """`Days` and `Files`. Whatever is in `locked` cannot be dropped just now."""
+    """`Days` and `Files`. Whatever is in `locked` cannot be dropped just now; a `broken` log cannot be read."""
 
     def __init__(self, now: int) -> None:
+        self.begin(now)
+
+    def begin(self, now: int) -> None:
+        """Forget everything: it is that time (microseconds UTC)."""
         self.today = datetime.fromtimestamp(now // 1_000_000, UTC).date()
         self.spans: dict[date, Spans] = {}
         self.made: dict[date, Stored] = {}
         self.orders: dict[date, tuple[Receipt, bytes] | None] = {}
         self.files: dict[date, str] = {}
         self.locked: set[date] = set()
-        self.bodies: list[bytes] = []
+        self.broken = False
 
     def add(self, ago: int, *, records: int = 10, archived: bool = True) -> date:
         """A day, so many before today, of so many records of one chain."""
@@ -42,6 +46,8 @@ class MemoryDays:
     # -- the days
 
     def closed(self) -> list[date]:
+        if self.broken:
+            raise LedgerError("down")
         return sorted(day for day in self.spans if day + timedelta(days=1) < self.today)
 
     def records(self, day: date) -> Iterator[Stored]:

@@ -22,6 +22,10 @@ PAGES = {
     "purposes": "/purposes",
     "purpose": "/purposes/customer_support_lookup",
     "new purpose": "/purposes/new",
+    "remove": f"{PAGE}/remove",
+    "remove purpose": "/purposes/customer_support_lookup/remove",
+    "history of purpose": "/purposes/customer_support_lookup/history",
+    "backtest": "/trials/nowhere",
 }
 
 

@@ -25,6 +25,7 @@ from onpurpose.adapters.vault import AesVault
 from onpurpose.app import audit
 from onpurpose.app.channels import Channels
 from onpurpose.app.first_person import FirstPerson
+from onpurpose.app.keeping import Keeping
 from onpurpose.app.masking import Masking
 from onpurpose.app.own_proofs import OwnProofs
 from onpurpose.app.proofs import Means, Proofs
@@ -168,6 +169,7 @@ def opened(
     pages: Pages = (),
     channels: Callable[[House], Channels] | None = None,
     while_verifying: Callable[[Callable[[int], None]], None] = lambda _: None,
+    keeping: Callable[[House], Keeping] | None = None,
 ) -> Iterator[Desks]:
     """The service. `pages` are the `routes` of further modules; `while_verifying` is called as a check begins."""
     with opened_house(folder) as house, closing(SqliteFollow(folder / "onpurpose.db")) as follow:
@@ -202,6 +204,7 @@ def opened(
             courier=lambda: {"slack": {"sent": 3, "retried": 1, "dead": 0, "waiting_seconds": 0.0, "last_error": "",
                                        "last_error_at": None, "failing_since": None}},
             links=house.links, channels=None if channels is None else channels(house), verify=verify,
+            keeping=None if keeping is None else keeping(house),
         )  # fmt: skip
         made = [one for module in (approvals, approval) for one in module.routes(parts)]
         made += [one for routes in pages for one in routes(parts)]

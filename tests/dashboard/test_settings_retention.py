@@ -5,56 +5,37 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from onpurpose.adapters.clock import Ids
 from onpurpose.app.keeping import Keeping
-from onpurpose.core.record import LedgerError
 from onpurpose.server.dashboard import settings
-from onpurpose.server.dashboard.shell import Parts
 from tests.app.days import MemoryDays
 from tests.dashboard.desks import HOSTILE, Browser, Desks, opened
+from tests.server.api.house import House
 
 PATH = "/settings/retention"
 
 
-class Held:
-    """The days of the log that a test fills."""
+DAYS = MemoryDays(0)
 
-    days: MemoryDays
-    files: MemoryDays | None
+
+def keeping(house: House) -> Keeping:
+    return Keeping(DAYS, DAYS, house.ledger, clock=house.clock, new_id=Ids().new)
 
 
 @pytest.fixture(scope="module")
 def desks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desks]:
-    def routes(parts: Parts) -> Any:
-        Held.days = Held.files = MemoryDays(parts.clock.now())
-        return settings.routes(replace(parts, keeping=kept))
-
-    folder = tmp_path_factory.mktemp("desks")
-    kept: Any = None
-
-    class Through:
-        """The keeping of the test that runs."""
-
-        def __getattr__(self, name: str) -> Any:
-            keeping = Keeping(
-                Held.days, Held.files, found.house.ledger, clock=found.house.clock, new_id=Ids().new
-            )  # fmt: skip
-            return getattr(keeping, name)
-
-    kept = Through()
-    with opened(folder, [routes]) as found:
+    with opened(tmp_path_factory.mktemp("desks"), [settings.routes], keeping=keeping) as found:
         yield found
 
 
 @pytest.fixture
 def days(desks: Desks) -> MemoryDays:
-    Held.days = Held.files = MemoryDays(desks.house.clock.now())
-    return Held.days
+    DAYS.begin(desks.house.clock.now())
+    return DAYS
 
 
 @pytest.fixture
@@ -150,18 +131,18 @@ def test_one_that_ends_early_says_what_went(days: MemoryDays, admin: Browser) ->
     assert f"Ordered, and still there {eight}" in seen(admin.get(PATH).text)
 
 
-def test_without_a_folder_of_archives_it_says_how_to_name_one(days: MemoryDays, admin: Browser) -> None:
-    Held.files = None
-    text = admin.get(PATH).text
+def test_without_a_folder_of_archives_it_says_how_to_name_one(tmp_path_factory: pytest.TempPathFactory) -> None:
+    def bare(house: House) -> Keeping:
+        return Keeping(DAYS, None, house.ledger, clock=house.clock, new_id=Ids().new)
+
+    with opened(tmp_path_factory.mktemp("bare"), [settings.routes], keeping=bare) as found:
+        text = found.operator().browser("ann").get(PATH).text
     assert "start it with --archive-folder DIR" in text
     assert "Show what would go" not in text
 
 
 def test_a_log_that_cannot_be_read_is_said_to_be_so(days: MemoryDays, admin: Browser) -> None:
-    def gone() -> Any:
-        raise LedgerError("down")
-
-    days.closed = gone  # type: ignore[method-assign]  # as a database that is gone
+    days.broken = True
     text = seen(admin.get(f"{PATH}?keep=5").text)
     assert "The log cannot be read now." in text
     assert "What would go cannot be told now" in text
