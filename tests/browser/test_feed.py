@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from onpurpose.server.dashboard import live
 from tests.browser.chromium import Browsing, Window
 from tests.browser.watching import LOOKS, busy_house, look, too_small, wider_than_window
 from tests.dashboard.watchers import HOSTILE, Watchers, watchers
@@ -24,7 +23,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watchers]:
 @pytest.fixture
 def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watchers]:
     """A house of a test's own, in which nothing was decided."""
-    monkeypatch.setattr(live, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr("onpurpose.server.dashboard.live.POLL_SECONDS", 0.05)
     with watchers(tmp_path) as house:
         house.guarded()
         yield house
@@ -95,7 +94,7 @@ def test_the_feed_is_held_while_a_row_is_read_and_by_the_button(browsing: Browsi
 
 
 def test_a_page_does_not_grow_without_end(browsing: Browsing, quiet: Watchers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "MOST_ROWS", 3)
+    monkeypatch.setattr("onpurpose.server.dashboard.live.MOST_ROWS", 3)
     page = live(browsing, quiet).page
     for number in range(8):
         quiet.record(f"d{number}")

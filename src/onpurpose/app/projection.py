@@ -21,7 +21,7 @@ from onpurpose.core.record import Stored
 BATCH = 2000
 """How many records are taken at once."""
 
-COUNTED = 20_000
+COUNTED = 10_000
 """How many decisions that are older than the counts of outcomes are counted at once, beside a batch."""
 
 UNREADABLE = "unreadable"
