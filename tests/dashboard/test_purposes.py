@@ -119,6 +119,15 @@ def test_it_tells_who_uses_it_for_what(house: Authors, author: Visitor) -> None:
     assert "other" not in page.partition("Who uses it")[2].partition("Tokens")[0]
 
 
+def test_long_names_are_cut_in_rows_and_whole_in_links(house: Authors, author: Visitor) -> None:
+    house.call("a" * 150, identity=Identity("u" * 200, ("support-tier-1",)))
+    page = author.get(PAGE)
+    assert f"agent={'a' * 150}" in page
+    assert f"<bdi>{'a' * 95}…</bdi>" in page
+    assert f"<bdi>{'u' * 95}…</bdi>" in page
+    assert "u" * 96 not in page
+
+
 def test_tokens_that_may_be_alive_are_told_until_they_expire(house: Authors, author: Visitor) -> None:
     result = house.call()
     assert result.decision_id in author.get(PAGE).partition("s-tokens")[2]
