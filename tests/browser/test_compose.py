@@ -98,6 +98,22 @@ def test_both_sides_keep_in_step_as_one_types(opens: Opens) -> None:
     expect(yaml).to_have_value(has("token_ttl_minutes: 7"))
 
 
+def test_a_change_in_the_form_keeps_remarks_and_the_yaml_in_sight(opens: Opens) -> None:
+    page = opens("/policies/new").page
+    expect(page.locator("#yaml-told [role=status]")).to_have_text("Not complete yet: purpose_id is still to be chosen.")
+    expect(page.locator(".errors")).to_have_count(0)
+    yaml = page.get_by_label("YAML", exact=True)
+    text = EXAMPLE.replace("token_ttl", "\n# as agreed\ntoken_ttl").replace("minutes: 5", "minutes:  5  # enough")
+    yaml.fill("# ours\n" + text)
+    expect(page.get_by_label("Policy id")).to_have_value(NAME)
+    page.get_by_label("A token lives").fill("")
+    expect(yaml).not_to_have_value(has("token_ttl_minutes"))
+    page.get_by_label("A token lives").fill("9")
+    expect(yaml).to_have_value("# ours\n" + text.replace("  5  #", "  9  #"))
+    page.get_by_label("Only somebody who signs in").scroll_into_view_if_needed()
+    expect(yaml).to_be_in_viewport()
+
+
 def test_a_yaml_amid_a_change_is_not_written_over(opens: Opens) -> None:
     page = opens("/policies/new").page
     yaml = page.get_by_label("YAML", exact=True)
