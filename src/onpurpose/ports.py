@@ -342,8 +342,8 @@ class Deliveries(Protocol):
 class GivenUp(Protocol):
     """The messages that were given up. Each method is one transaction. Raises `StoreError`."""
 
-    def dead(self, workspace: str, limit: int) -> list[Delivery]:
-        """The newest of them, newest first."""
+    def dead(self, workspace: str, limit: int, channel: Channel | None = None) -> list[Delivery]:
+        """The newest of them, newest first, of one channel or of all."""
         ...
 
     def again(self, workspace: str, delivery_ids: Sequence[str], now: int) -> list[Delivery]:

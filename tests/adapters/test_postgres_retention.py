@@ -14,6 +14,7 @@ from onpurpose.adapters.clock import Ids, SystemClock
 from onpurpose.adapters.parquet import DayFiles
 from onpurpose.adapters.sql.postgres import PostgresArchive, PostgresDays, partitions, store
 from onpurpose.app import audit
+from onpurpose.app.keeping import Keeping
 from onpurpose.app.notes import Pen
 from onpurpose.app.retention import Retention, RetentionError
 from onpurpose.core.chain import Kind
@@ -276,6 +277,7 @@ from datetime import date
 from onpurpose.adapters.clock import Ids, SystemClock
 from onpurpose.adapters.parquet import DayFiles
 from onpurpose.adapters.sql.postgres import PostgresDays
+from onpurpose.app.keeping import Keeping
 from onpurpose.app.notes import Pen
 from onpurpose.app.retention import Retention
 
@@ -402,3 +404,15 @@ def test_a_file_keeps_every_byte_of_every_record(tmp_path: Path) -> None:
     assert list(files.read(OLD, "c" * 32)) == []
     with pytest.raises(LedgerError, match="cannot be read"):
         list(files.read(NEXT))
+
+
+def test_keeping_so_many_days_lets_go_of_those_that_were_shown(log: Kept) -> None:
+    log.retention(lambda retention: retention.archive(OLD, pen()))
+    with log.ledger() as ledger:
+        keeping = Keeping(log.days, log.files, ledger, clock=SystemClock(), new_id=Ids().new)
+        plan = keeping.plan(5)
+        assert [(one.day, one.records, one.ordered) for one in plan.going] == [(OLD, 62, False)]
+        assert (plan.old, plan.stuck) == (2, f"{NEXT} is not archived")
+        assert keeping.order(5, [OLD], by="ann", reason="kept for a week").days == (OLD,)
+        assert keeping.closed() == [NEXT]
+    assert log.verify().findings == ()

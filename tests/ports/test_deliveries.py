@@ -206,6 +206,15 @@ def test_those_given_up_are_listed_newest_first(kept: Kept) -> None:
     assert kept.given_up.dead("acme", -1) == []
 
 
+def test_those_given_up_are_listed_by_channel(kept: Kept) -> None:
+    slack, mail = owed(kept, delivery(approval()), delivery(approval(), "anna", channel=Channel.EMAIL))
+    kept.deliveries.settle(*(replace(one, progress=Progress.DEAD) for one in (slack, mail)))
+    assert ids(*kept.given_up.dead("acme", 10, Channel.SLACK)) == [slack.id]
+    assert ids(*kept.given_up.dead("acme", 10, Channel.EMAIL)) == [mail.id]
+    assert kept.given_up.dead("acme", 10, Channel.WEBHOOK) == []
+    assert ids(*kept.given_up.dead("acme", 10)) == [mail.id, slack.id]
+
+
 def test_the_next_time_is_that_of_the_soonest(kept: Kept) -> None:
     assert kept.deliveries.next_due(Channel.SLACK) is None
     one, two = owed(kept, delivery(approval(), "a", due_at=NOW + 9), delivery(approval(), "b", due_at=NOW + 5))

@@ -113,11 +113,12 @@ class MemoryApprovals:
                 one for one in self._deliveries.values() if (one.workspace, one.approval_id) == (workspace, approval_id)
             ]
 
-    def dead(self, workspace: str, limit: int) -> list[Delivery]:
-        """Those that were given up, newest first."""
+    def dead(self, workspace: str, limit: int, channel: Channel | None = None) -> list[Delivery]:
+        """Those that were given up, newest first, of one channel or of all."""
         with self._lock:
             newest = reversed(self._deliveries.values())
-            found = (one for one in newest if one.workspace == workspace and one.progress is Progress.DEAD)
+            theirs = (one for one in newest if one.workspace == workspace and one.progress is Progress.DEAD)
+            found = (one for one in theirs if channel is None or one.channel is channel)
             return list(islice(found, max(0, limit)))
 
     def again(self, workspace: str, delivery_ids: Sequence[str], now: int) -> list[Delivery]:

@@ -22,12 +22,13 @@ from onpurpose.core.routing import DEFAULT
 from onpurpose.ports import Clock, Deliveries, GivenUp, Ledger, Messenger
 
 MOST_DEAD = 100
-"""How many messages that were given up are listed, and are sent again at once."""
+"""How many messages of a channel that were given up are listed, and are sent again at once."""
 
 PATIENCE_SECONDS = 10.0
 """How long a record of what was done here may take to become durable."""
 
 _MINUTE = 60_000_000
+_HOUR = 60 * _MINUTE
 
 
 class Configured(Struct, frozen=True, kw_only=True):
@@ -121,8 +122,8 @@ class Channels:
         return [self._try(channel, one, user) for one in recipients]
 
     def dead(self, workspace: str) -> list[Delivery]:
-        """The messages that were given up, newest first, at most `MOST_DEAD`."""
-        return self._deliveries.dead(workspace, MOST_DEAD)
+        """The messages that were given up, newest first, at most `MOST_DEAD` of each channel."""
+        return [one for channel in Channel for one in self._deliveries.dead(workspace, MOST_DEAD, channel)]
 
     def send_again(self, channel: Channel, user: User, delivery_id: str | None = None) -> SentAgain:
         """Have the listed messages of the channel that were given up wait to leave again, or the one of that id.
@@ -132,27 +133,23 @@ class Channels:
         """
         chosen = [
             one
-            for one in self.dead(user.workspace)
-            if one.channel is channel and (delivery_id is None or one.id == delivery_id)
+            for one in self._deliveries.dead(user.workspace, MOST_DEAD, channel)
+            if delivery_id is None or one.id == delivery_id
         ]
         if not chosen:
             return SentAgain()
-        dropped = [Dropped(delivery=one, why=why) for one in chosen if (why := self._moot(one))]
+        whys = {one.id: why for one in chosen if (why := self._moot(one))}
         self._note(
             user, "channel.sent_again", channel=str(channel), deliveries=[one.id for one in chosen],
-            dropped=[one.delivery.id for one in dropped],
+            dropped=list(whys),
         )  # fmt: skip
-        waiting = self._deliveries.again(user.workspace, [one.id for one in chosen], self._clock.now())
-        whys = {one.delivery.id: one.why for one in dropped}
-        # One that a lane takes before this is kept is found to be moot there, too.
-        self._deliveries.settle(
-            *[replace(one, progress=Progress.SENT, error=whys[one.id]) for one in waiting if one.id in whys]
-        )
+        now, workspace = self._clock.now(), user.workspace
+        waiting = self._deliveries.again(workspace, [one.id for one in chosen if one.id not in whys], now)
+        # Due only later, so that no lane takes them before it is kept that they are dropped.
+        moot = self._deliveries.again(workspace, list(whys), now + _HOUR)
+        self._deliveries.settle(*[replace(one, progress=Progress.SENT, error=whys[one.id]) for one in moot])
         self._wake(channel)
-        return SentAgain(
-            waiting=tuple(one for one in waiting if one.id not in whys),
-            dropped=tuple(one for one in dropped if any(one.delivery.id == other.id for other in waiting)),
-        )
+        return SentAgain(waiting=tuple(waiting), dropped=tuple(Dropped(delivery=one, why=whys[one.id]) for one in moot))
 
     def _moot(self, delivery: Delivery) -> str:
         """Why nobody needs the message any more; empty where somebody does."""

@@ -59,9 +59,11 @@ class SqlDeliveries:
         of_it = (_COLUMNS.workspace == workspace) & (_COLUMNS.approval_id == approval_id)
         return self._read(select(_TABLE).where(of_it).order_by(_COLUMNS.n))
 
-    def dead(self, workspace: str, limit: int) -> list[Delivery]:
-        """Those that were given up, newest first."""
+    def dead(self, workspace: str, limit: int, channel: Channel | None = None) -> list[Delivery]:
+        """Those that were given up, newest first, of one channel or of all."""
         given_up = select(_TABLE).where(_COLUMNS.workspace == workspace, _is(Progress.DEAD))
+        if channel is not None:
+            given_up = given_up.where(_COLUMNS.channel == channel.value)
         return self._read(given_up.order_by(_COLUMNS.n.desc()).limit(max(0, limit)))
 
     def again(self, workspace: str, delivery_ids: Sequence[str], now: int) -> list[Delivery]:

@@ -51,6 +51,10 @@ _SETTLE = (
     "UPDATE deliveries SET due_at = :due_at, attempts = :attempts, progress = :progress, ref = :ref, error = :error"
     " WHERE workspace = :workspace AND id = :id AND progress = 'waiting'"
 )
+_DEAD = (
+    "SELECT * FROM deliveries WHERE workspace = :workspace AND progress = 'dead'"
+    " AND (:channel IS NULL OR channel = :channel) ORDER BY n DESC LIMIT :limit"
+)
 _DEAD_OF = (
     "SELECT * FROM deliveries WHERE workspace = ? AND progress = 'dead'"
     " AND id IN (SELECT value FROM json_each(?)) ORDER BY n"
@@ -143,10 +147,10 @@ class LocalApprovals:
         query = "SELECT * FROM deliveries WHERE workspace = ? AND approval_id = ? ORDER BY n"
         return [read_delivery(row) for row in self._rows(query, (workspace, approval_id))]
 
-    def dead(self, workspace: str, limit: int) -> list[Delivery]:
-        """Those that were given up, newest first."""
-        query = "SELECT * FROM deliveries WHERE workspace = ? AND progress = 'dead' ORDER BY n DESC LIMIT ?"
-        return [read_delivery(row) for row in self._rows(query, (workspace, max(0, limit)))]
+    def dead(self, workspace: str, limit: int, channel: Channel | None = None) -> list[Delivery]:
+        """Those that were given up, newest first, of one channel or of all."""
+        asked = {"workspace": workspace, "limit": max(0, limit), "channel": None if channel is None else channel.value}
+        return [read_delivery(row) for row in self._rows(_DEAD, asked)]
 
     def again(self, workspace: str, delivery_ids: Sequence[str], now: int) -> list[Delivery]:
         """Have those of them that are given up wait to be sent as if made `now`; what they are from then on."""

@@ -143,7 +143,7 @@ class Removing:
                 shelf, past.decisions, past.log, workspace, standing.kind, standing.name,
                 since=max(0, now - DAYS * _DAY), until=now + 1,
             )  # fmt: skip
-            if purpose:
+            if purpose and standing.live is not None:  # what only shadow knows has let nothing be given
                 entries = past.decisions.page(Search(workspace=workspace, purpose_id=kept(purpose)), limit=MOST_CALLS)
                 tokens = len(alive(entries.entries, purpose_of(shelf, workspace, purpose), now))
         except (StoreError, LedgerError, MissingError):
