@@ -44,7 +44,7 @@ SHOTS: Sequence[Shot] = (
     Shot(name="policy", path="/policies/purpose_policy/support_lookup_business_hours"),
     Shot(name="policy-dark", path="/policies/purpose_policy/support_lookup_business_hours", scheme="dark"),
     Shot(name="policy-history", path="/policies/purpose_policy/support_lookup_business_hours/history"),
-    Shot(name="remove-policy", path="/policies/policy/banking/remove"),
+    Shot(name="remove", path="/purposes/customer_support_lookup/remove"),
     Shot(name="new-policy", path="/policies/new"),
     Shot(name="new-capability-policy", path="/policies/new/capability"),
     Shot(name="purposes", path="/purposes"),

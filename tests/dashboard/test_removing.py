@@ -108,7 +108,10 @@ def test_a_reason_is_needed_and_a_policy_that_decides_needs_who_promotes(house: 
 
 def test_what_the_index_names_stays(house: Authors, admin: Visitor) -> None:
     house.save(Kind.INDEX, "index", "policies:\n  - file: base.yaml\n")
-    assert "the index names the policy `base`" in remove(admin, BASE, 409)
+    text = admin.get(f"{BASE}/remove")
+    assert "the index names it" in seen(text)
+    assert f'action="{BASE}/remove"' not in text
+    assert "the index names the policy `base`" in admin.post(f"{BASE}/remove", 409, reason="x", expected="2").text
 
 
 def test_what_is_not_there_cannot_be_removed(admin: Visitor) -> None:

@@ -120,14 +120,21 @@ class Library:
         expected = _expected(standing, expected_version)
         if standing.live is not None and kind is not Kind.PURPOSE and not may_promote:
             raise NotPermittedError(f"the {word(kind)} `{name}` is live")
-        if kind is Kind.POLICY:
-            self._check_unnamed(workspace, name)
+        if kind is Kind.POLICY and self.is_named(workspace, name):
+            raise ConflictError(f"the index names the policy `{name}`: every call it chooses would be denied")
         pen = self.pen(workspace, author)
         number = standing.newest + 1
         told = {"document": document(kind, name, number), "live": standing.live, "reason": reason}
         change = Change(kind=kind, name=name, expected=expected, text="")
         self.change(pen, [change], reason, [pen.note("policy.removed", **told)])
         return self._shelf.revision(workspace, kind, name, number)
+
+    def is_named(self, workspace: str, name: str) -> bool:
+        """Whether the index names the capability policy, so that it cannot be removed."""
+        index = self._shelf.find(workspace, Kind.INDEX, "index")
+        if index is None or index.live is None:
+            return False
+        return names_policy(self._shelf.revision(workspace, Kind.INDEX, "index", index.live).text, name)
 
     def pen(self, workspace: str, by: str) -> Pen:
         """What writes the notes of one change that is made now."""
@@ -137,13 +144,6 @@ class Library:
         """Make all the changes or none, and return once their notes are durable in the log."""
         self._documents.change(pen.workspace, changes, author=pen.by, at=pen.at, reason=reason, notes=notes)
         self._post.deliver()
-
-    def _check_unnamed(self, workspace: str, name: str) -> None:
-        index = self._shelf.find(workspace, Kind.INDEX, "index")
-        if index is None or index.live is None:
-            return
-        if names_policy(self._shelf.revision(workspace, Kind.INDEX, "index", index.live).text, name):
-            raise ConflictError(f"the index names the policy `{name}`: every call it chooses would be denied")
 
 
 def _expected(standing: Standing | None, expected: int | None) -> int:

@@ -130,6 +130,7 @@ class Removing:
             request, "remove.html", principal, status=status, standing=standing, word=word(kind),
             here=page_of(kind, name), up=list_of(kind), days=DAYS, problems=problems, reason=reason,
             is_purpose=kind is Kind.PURPOSE, found=self._consequences(principal, standing),
+            is_named=kind is Kind.POLICY and self._parts.control.library.is_named(principal.workspace, name),
             may_remove=standing.live is None or kind is Kind.PURPOSE or principal.may(Scope.POLICY_PROMOTE),
         )  # fmt: skip
 
