@@ -180,7 +180,7 @@ def test_every_process_is_told_of_with_how_it_is(house: Watchers) -> None:
     ]
     page = house.get("/")
     text = seen(page)
-    assert re.search(r"host-a:1 this one ready \S+ \S+ UTC", text)
+    assert re.search(r"host-a:1 this one ready runs since \S+ \S+ UTC , told of itself \S+ \S+ UTC", text)
     assert "host-b:2 not ready the log cannot be written" in text
     assert "silent it has died, or cannot reach the store" in text
     assert is_harmless(page)
