@@ -28,6 +28,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import pytest
 
+from tests.debian import install
+
 GIVEN = "ONPURPOSE_TEST_POSTGRES"
 LEFT_OUT = "no PostgreSQL here: install one, or name one in `ONPURPOSE_TEST_POSTGRES`"
 ROLE = "onpurpose"
@@ -257,19 +259,7 @@ def _installed() -> Path | None:
 
 
 def _from_debian() -> Path | None:
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return None
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "-y", "--no-install-recommends", "postgresql"]):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(
-                ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *command],
-                check=False,
-                env=environment,
-                capture_output=True,
-                timeout=300,
-            )
-    return _installed()
+    return _installed() if install("postgresql", seconds=300) else None
 
 
 def _account() -> tuple[int, int] | None:

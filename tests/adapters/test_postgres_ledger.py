@@ -18,6 +18,7 @@ from onpurpose.adapters.sql.postgres import PostgresFollow, PostgresLedger, part
 from onpurpose.core.checkpoint import parse
 from onpurpose.core.record import MAX_BODY, LedgerError, Receipt, Record, link
 from tests.adapters.postgres_log import PostgresLog, record
+from tests.ledger.log import forking
 from tests.postgres import PostgresServer
 
 
@@ -117,29 +118,7 @@ def test_a_ledger_left_open_is_closed_when_the_interpreter_ends(log: PostgresLog
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_child_writes_a_chain_of_its_own(log: PostgresLog) -> None:
-    process = log.process("""
-import os, threading
-stop = threading.Event()
-def keep_writing():
-    while not stop.is_set():
-        append(1).result(60)
-writer = threading.Thread(target=keep_writing)
-append(0).result(60)
-writer.start()
-children = []
-for _ in range(3):
-    child = os.fork()
-    if child == 0:
-        receipts = [append(2).result(60) for _ in range(20)]
-        ledger.close()
-        os._exit(0 if [receipt.seq for receipt in receipts] == list(range(2, 22)) else 1)
-    children.append(child)
-codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-stop.set()
-writer.join()
-ledger.close()
-print(codes)
-""")
+    process = log.process(forking(3))
     output, errors = process.communicate(timeout=60)
     assert output.strip() == "[0, 0, 0]", errors
     assert log.numbers().count(2) == 60

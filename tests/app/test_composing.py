@@ -17,18 +17,8 @@ from onpurpose.core.purpose import PurposePolicy
 from onpurpose.core.revision import Kind
 from onpurpose.core.span import PolicyError, Span
 from onpurpose.lang.purposes import parse_purposes
+from tests.documented import EXAMPLE
 
-EXAMPLE = """policy_id: support_lookup_business_hours
-purpose_id: customer_support_lookup
-match:
-  identity_required: true
-  user_groups: ["support-tier-1", "support-tier-2"]
-  data_source_id: salesforce_prod
-decision: allow
-token_ttl_minutes: 5
-approval_required: false
-shadow_mode: true
-"""
 STAGES = """policy_id: p
 purpose_id: q
 decision: require_approval

@@ -7,10 +7,8 @@ are left out, which the end of the run says; with `CI` set they fail.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +17,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.debian import install
 
 LEFT_OUT = "no Chromium here: install one (Debian's package is `chromium`)"
 
@@ -235,16 +235,4 @@ def _installed() -> Path | None:
 
 
 def _from_debian() -> Path | None:
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return None
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"]):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(
-                ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *command],
-                check=False,
-                env=environment,
-                capture_output=True,
-                timeout=600,
-            )
-    return _installed()
+    return _installed() if install("chromium", "fonts-dejavu-core", seconds=600) else None

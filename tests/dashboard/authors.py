@@ -12,21 +12,11 @@ from onpurpose.core.result import Result
 from onpurpose.core.revision import Kind
 from onpurpose.server.dashboard import compose, editor, policies, policy, purposes, trials
 from tests.dashboard.house import HOSTILE, House, Visitor, form_in, seen
+from tests.documented import EXAMPLE
 
 __all__ = ["EXAMPLE", "HOSTILE", "NAME", "PAGE", "SUPPORT", "Authors", "Visitor", "authors", "form_in", "seen"]
 
 SUPPORT = "id: customer_support_lookup\nname: Support lookup\nstatus: active\nelements: [crm.contacts.*]\n"
-EXAMPLE = """policy_id: support_lookup_business_hours
-purpose_id: customer_support_lookup
-match:
-  identity_required: true
-  user_groups: ["support-tier-1", "support-tier-2"]
-  data_source_id: salesforce_prod
-decision: allow
-token_ttl_minutes: 5
-approval_required: false
-shadow_mode: true
-"""
 NAME = "support_lookup_business_hours"
 PAGE = f"/policies/purpose_policy/{NAME}"
 

@@ -8,20 +8,8 @@ from onpurpose.core.outcome import Outcome
 from onpurpose.core.purpose import IntentClass, Match, Purpose, PurposePolicy, Status
 from onpurpose.core.span import PolicyError, Span
 from onpurpose.lang.purposes import parse_purposes
+from tests.documented import EXAMPLE
 from tests.lang.reading import problems, told
-
-COMPOSED = """\
-policy_id: support_lookup_business_hours
-purpose_id: customer_support_lookup
-match:
-  identity_required: true
-  user_groups: ["support-tier-1", "support-tier-2"]
-  data_source_id: salesforce_prod
-decision: allow
-token_ttl_minutes: 5
-approval_required: false
-shadow_mode: true
-"""
 
 PURPOSE = """\
 id: customer_support_lookup
@@ -36,7 +24,7 @@ status: active
 
 
 def test_a_policy_as_the_guide_composes_it_loads_as_it_stands():
-    assert parse_purposes(COMPOSED, "p.yaml") == (
+    assert parse_purposes(EXAMPLE, "p.yaml") == (
         PurposePolicy(
             policy_id="support_lookup_business_hours",
             purpose_id="customer_support_lookup",
@@ -84,7 +72,7 @@ def test_every_field_of_a_purpose_but_its_id_is_optional():
 
 
 def test_several_documents_stand_in_one_file_in_their_order():
-    documents = parse_purposes(f"---\n{PURPOSE}---\n{COMPOSED}...\n---\npurpose_id: other\ndecision: deny\n")
+    documents = parse_purposes(f"---\n{PURPOSE}---\n{EXAMPLE}...\n---\npurpose_id: other\ndecision: deny\n")
     assert [(type(one), one.span.line) for one in documents] == [(Purpose, 2), (PurposePolicy, 11), (PurposePolicy, 23)]
 
 

@@ -17,48 +17,8 @@ from onpurpose.core.span import PolicyError, Span
 from onpurpose.lang.arguments import TESTS, Expression
 from onpurpose.lang.conditions import CONDITIONS
 from onpurpose.lang.read import POLICY_KEYS, RULE_KEYS, load, parse, parse_steps
+from tests.documented import PAYMENTS, SHELL
 from tests.lang.reading import problems, rule, told
-
-SHELL = """\
-# policies/shell_agent.yaml
-
-deny:
-  - capability: shell.execute
-    contains: "rm -rf"
-  - capability: shell.execute
-    contains: "DROP TABLE"
-  - capability: shell.root_access
-
-require_approval:
-  - capability: shell.execute
-    contains: "systemctl"
-  - capability: filesystem.write
-    path_prefix: "/etc"
-
-allow:
-  - capability: shell.execute
-  - capability: filesystem.read
-  - capability: filesystem.write
-"""
-
-PAYMENTS = """\
-# policies/payments_agent.yaml
-
-deny:
-  - capability: payments.transfer
-    amount_gt: 50000
-
-require_approval:
-  - capability: payments.transfer
-    amount_gt: 1000
-  - capability: payments.refund
-    amount_gt: 500
-
-allow:
-  - capability: payments.read
-  - capability: payments.transfer
-    amount_lte: 1000
-"""
 
 
 def conditions(text: str) -> tuple[p.Condition, ...]:

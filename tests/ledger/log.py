@@ -34,6 +34,36 @@ def append(number):
 """
 
 
+_FORKING = """
+import os, threading
+stop = threading.Event()
+def keep_writing():
+    while not stop.is_set():
+        append(1).result(60)
+writer = threading.Thread(target=keep_writing)
+append(0).result(60)
+writer.start()
+children = []
+for _ in range({children}):
+    child = os.fork()
+    if child == 0:
+        receipts = [append(2).result(60) for _ in range(20)]
+        ledger.close()
+        os._exit(0 if [receipt.seq for receipt in receipts] == list(range(2, 22)) else 1)
+    children.append(child)
+codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+stop.set()
+writer.join()
+ledger.close()
+print(codes)
+"""
+
+
+def forking(children: int) -> str:
+    """A process that forks while it writes `1`s; each child writes twenty `2`s, and its exit code is printed."""
+    return _FORKING.format(children=children)
+
+
 def body(number: int) -> bytes:
     return b'{"kind":"decision","number":%d}' % number
 

@@ -9,6 +9,7 @@ import pytest
 
 from onpurpose.core.decide import decide, trace
 from onpurpose.lang.cases import Case
+from tests.documented import PAYMENTS, SHELL
 from tests.policies.project import CASE_FILES, INDEX, POLICIES, cases, compiled
 
 EVERY = [
@@ -16,45 +17,6 @@ EVERY = [
     for path in CASE_FILES
     for case in cases(path).cases
 ]
-
-SHELL = """\
-# policies/shell_agent.yaml
-
-deny:
-  - capability: shell.execute
-    contains: "rm -rf"
-  - capability: shell.execute
-    contains: "DROP TABLE"
-  - capability: shell.root_access
-
-require_approval:
-  - capability: shell.execute
-    contains: "systemctl"
-  - capability: filesystem.write
-    path_prefix: "/etc"
-
-allow:
-  - capability: shell.execute
-  - capability: filesystem.read
-  - capability: filesystem.write
-"""
-
-PAYMENTS = """\
-deny:
-  - capability: payments.transfer
-    amount_gt: 50000
-
-require_approval:
-  - capability: payments.transfer
-    amount_gt: 1000
-  - capability: payments.refund
-    amount_gt: 500
-
-allow:
-  - capability: payments.read
-  - capability: payments.transfer
-    amount_lte: 1000
-"""
 
 
 @pytest.mark.parametrize(("policy", "case"), EVERY)
