@@ -182,6 +182,19 @@ def test_one_that_was_watched_long_enough_is_ready(house: Authors, promoter: Vis
     assert note.live == 1
 
 
+def test_a_drift_is_told_beside_the_number_before_a_promotion_and_in_words(house: Authors) -> None:
+    for day in range(8):
+        house.world.clock.at += DAY
+        for _ in range(21):
+            house.call("surely-bot" if day < 4 else "bot")  # the classifier of these tests is surer of longer names
+    with house.visitor(Role.PROMOTER) as later:
+        page = later.get(PAGE)
+    told = "moved by 1.00, more than chance explains; at first 0.0 %"
+    assert told in seen(page).partition("Readiness")[0]
+    assert seen(page).count(told) == 2  # and in the dialogue
+    assert "Look at calls of the last days first: how sure the intent classifier is of them has moved" in seen(page)
+
+
 def test_history_tells_what_differs_and_restores(house: Authors, author: Visitor) -> None:
     house.save(OF_PURPOSE, NAME, EXAMPLE.replace("minutes: 5", "minutes: 6"))
     page = author.get(f"{PAGE}/history")
