@@ -116,8 +116,9 @@ class Storm:
 
     def _ask(self, asker: int) -> None:
         client = self._case.client()
+        agent = {"agent_id": f"{self._case.agent}-{asker}"}
         for n in range(10_000):
-            result = client.evaluate(**self._case.fields(limit=asker * 10_000 + n))
+            result = client.evaluate(**self._case.fields(limit=asker * 10_000 + n) | agent)
             if result.approval is None:
                 return
             with self._enough:
