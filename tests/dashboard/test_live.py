@@ -14,7 +14,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from onpurpose.core.feed import Search, meets
 from onpurpose.core.outcome import Outcome
@@ -154,6 +154,48 @@ def test_one_that_takes_nothing_holds_nobody_up_and_is_let_go(house: Watchers, m
         while chunk := slow.recv(1 << 16):
             taken = (taken + chunk)[-64:]
     assert not taken.endswith(b"0\r\n\r\n")
+
+
+def test_a_feed_that_is_made_anew_meanwhile_is_said_to_be_and_goes_on(house: Watchers) -> None:
+    house.call("tool.old")
+    address = connected(house.get("/decisions"))
+    with stream(house, address) as lines:
+        house.past.feed.clear()
+        assert "The feed was made anew" in next_event(lines)[1]
+        record(house, {"id": "d1"})
+        data = next_event(lines)[1]
+        while "/decisions/d1" not in data:  # those of before come again, from the log
+            data = next_event(lines)[1]
+    with stream(house, address) as lines:
+        assert "The feed was made anew" in next_event(lines)[1]
+
+
+def test_a_page_that_knows_of_a_new_feed_tells_the_streams_that_do_not(
+    house: Watchers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stream(house, connected(house.get("/decisions"))) as lines:
+        house.call("tool.first")
+        assert "tool.first" in next_event(lines)[1]
+        monkeypatch.setattr(live, "POLL_SECONDS", 2 * SECONDS)
+        house.past.feed.clear()
+        with stream(house, connected(house.get("/decisions"))):
+            assert "The feed was made anew" in next_event(lines)[1]
+
+
+def test_streams_outlast_a_feed_that_cannot_be_read_for_a_while_and_new_ones_end_at_once(house: Watchers) -> None:
+    with stream(house, connected(house.get("/decisions"))) as lines:
+        next(lines)
+        rename(house, "feed_state", "away")
+        with house.visitor() as visitor, visitor.client.stream("GET", "/decisions/live?after=other.1") as other:
+            assert "".join(other.iter_text()) == "retry: 1000\n\n"
+        rename(house, "away", "feed_state")
+        house.call("tool.unknown")
+        assert "tool.unknown" in next_event(lines)[1]
+
+
+def rename(house: Watchers, table: str, name: str) -> None:
+    with house.past.feed.engine.begin() as connection:
+        connection.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
 
 
 # -- readers and channels

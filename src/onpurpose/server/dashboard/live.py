@@ -263,8 +263,8 @@ class Live:
     async def _catch_up(self, channel: Channel, reader: Reader, asked: Place | None) -> None:
         """Give the reader what the feed holds behind the place that it asks for, and let it join the others there."""
         if asked is not None and asked.epoch != channel.epoch:
-            place = await self._newest()  # the channel may not know yet what the page knew
-            if channel.epoch != place.epoch:
+            known, place = channel.epoch, await self._newest()  # the channel may not know yet what the page knew
+            if channel.epoch == known != place.epoch:
                 channel.restart(place)
         reader.place = Place(channel.epoch, channel.sent)
         if asked is not None and asked.epoch == channel.epoch:
