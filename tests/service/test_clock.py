@@ -75,6 +75,8 @@ def service(request: pytest.FixtureRequest, library: Path, tmp_path: Path) -> It
         yield Shifted(process, setting)
     finally:
         process.stop()
+        for left in Path("/dev/shm").glob(f"*faketime_s*_{process.pid}"):  # the library removes them in vain
+            left.unlink()
 
 
 def until(found: Callable[[], bool]) -> None:
