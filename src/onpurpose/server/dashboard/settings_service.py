@@ -13,8 +13,8 @@ from onpurpose.core.access import Scope
 from onpurpose.core.revision import ConflictError
 from onpurpose.core.session import Principal
 from onpurpose.server.api import schemas as wire
-from onpurpose.server.dashboard.session import form_of, page
-from onpurpose.server.dashboard.settings_frame import PATH, Faults, Plain, checked, for_operators, sentence, tabs_for
+from onpurpose.server.dashboard.session import Plain, form_of, page
+from onpurpose.server.dashboard.settings_frame import PATH, Faults, checked, for_operators, sentence, tabs_for
 from onpurpose.server.dashboard.shell import HEADERS, Parts
 
 
