@@ -48,7 +48,7 @@ SHOTS: Sequence[Shot] = (
     Shot(name="new-policy", path="/policies/new"),
     Shot(name="new-capability-policy", path="/policies/new/capability"),
     Shot(name="purposes", path="/purposes"),
-    Shot(name="purpose", path="/purposes", follow="/purposes/"),
+    Shot(name="purpose", path="/purposes/customer_support_lookup"),
     Shot(name="approvals", path="/approvals"),
     Shot(name="approval", path="/approvals", follow="/approvals/"),
     Shot(name="approval-phone", path="/approvals", follow="/approvals/", device="phone"),
