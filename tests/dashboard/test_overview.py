@@ -40,8 +40,11 @@ def test_everybody_with_a_role_sees_the_overview(house: Watchers, role: Role) ->
 
 
 def test_an_empty_service_says_what_to_do_first(house: Watchers) -> None:
-    text = seen(house.get("/"))
+    page = house.get("/")
+    text = seen(page)
     assert "What to do first to do Write a policy" in text
+    for path in ("/policies/new/capability", "/purposes/new", "/policies/new"):  # none of them leads nowhere yet
+        assert f'href="{path}"' in page
     assert "to do Make a key" in text
     assert "to do Have the agent ask" in text
     assert "No decision yet" in text
