@@ -126,6 +126,7 @@ def test_documents_of_every_layout(text: str, wanted: Any, changed: str) -> None
         ("? a\n: 1\n", {"x": 0, "a": 1}),
         ("- a: 1\n  b: 2\n", [{"b": 2}]),
         ("- b: 2\n", [{"a": 1, "b": 2}]),
+        ("? a\n: - x\n", {"a": {"b": "c"}}),
         ("a: # why\n", {"a": {"b": 1}}),
     ],
 )

@@ -74,7 +74,9 @@ def _read(text: str) -> _Part:
     while type(get_event()) is not DocumentStartEvent:
         pass
     first: Any = get_event()
-    return _part(text, first, get_event)
+    root = _part(text, first, get_event)
+    get_event()  # the document's end, so that nothing unreadable follows
+    return root
 
 
 def _part(text: str, event: Any, get_event: Callable[[], Any]) -> _Part:
