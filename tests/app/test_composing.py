@@ -244,6 +244,36 @@ def _lines_of(lines: list[str], key: str) -> int:
     return 1 + len(list(takewhile(lambda one: deep[one] > deep[at] and lines[one].strip(), range(at + 1, len(lines)))))
 
 
+@pytest.mark.parametrize(
+    ("line", "change", "becomes"),
+    [
+        ('approvers: {from: ["group:a"], quorum: 2} # c', {"approvers": "group:b"},
+         'approvers: {from: ["group:b"], quorum: 1} # c'),
+        ("approvers: anyone", {"approvers": "user:ann"}, 'approvers: "user:ann"'),
+        ("approvers: anyone", {"approvers": "2 of group:a"}, 'approvers: {from: ["group:a"], quorum: 2}'),
+        ("match: {data_source_id: [a]}", {"data_source_id": "b"}, "match: {data_source_id: [b]}"),
+        ("match: {data_source_id: a}", {"data_source_id": "a, b"}, 'match: {data_source_id: ["a", "b"]}'),
+        ("match: {user_groups: a}", {"user_groups": "b"}, "match: {user_groups: b}"),
+        ("match: {user_groups: a}", {"user_groups": ""}, "match: {identity_required: true, }"),
+        ("match: {hours: {zone: UTC, windows: daily 08:00-18:00}}", {"hours": "UTC: mon 08:00-18:00"},
+         'match: {hours: {zone: UTC, windows: "mon 08:00-18:00"}}'),
+        ('match: {hours: {zone: UTC, windows: ["daily 08:00-18:00"]}}',
+         {"hours": "UTC: mon 08:00-18:00\nCET: mon 00:00-24:00"},
+         'match: {hours: [{zone: UTC, windows: ["mon 08:00-18:00"]}, {zone: CET, windows: ["mon 00:00-24:00"]}]}'),
+        ("token_ttl_minutes: 7", {"token_ttl_minutes": ""}, None),
+        ("step_up: true # asked", {"step_up": False}, None),
+    ],
+)  # fmt: skip
+def test_a_field_is_written_in_the_manner_that_it_had(
+    line: str, change: dict[str, str | bool], becomes: str | None
+) -> None:
+    text = f"purpose_id: q\ndecision: require_approval\n{line}\n# end\n"
+    draft = opened(text, "")
+    after = settle(msgspec.structs.replace(draft, fields=msgspec.structs.replace(draft.fields, **change)))
+    assert after.text == text.replace(f"{line}\n", "" if becomes is None else f"{becomes}\n")
+    assert after.proof.problems == ()
+
+
 def test_what_is_taken_back_leaves_no_trace() -> None:
     text = "# why\n\n" + EXAMPLE.replace("token_ttl_minutes: 5", "token_ttl_minutes:   5   # five is enough")
     before = opened(text, NAME)

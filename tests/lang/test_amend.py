@@ -110,6 +110,8 @@ def test_what_stands_inside_is_changed_in_its_place(inside: dict[str, Any], old:
         ("a: [1, # one\n  2]\n", {"a": [1]}, "a: [1, # one\n  ]\n"),
         ("a: []\nb: {}\n", {"a": ["x"], "b": {"c": 1}}, 'a: ["x"]\nb: {c: 1}\n'),
         ("a: [x]\n", {"a": []}, "a: []\n"),
+        ("a: [p, q, r, s]\n", {"a": ["x", "q", "r", "z"]}, "a: [x, q, r, z]\n"),
+        ("a: 1\n", {"a": 1, "b": ["x" * 60, "y" * 60]}, f'a: 1\nb:\n  - "{"x" * 60}"\n  - "{"y" * 60}"\n'),
         ("a:\nb: 1\n", {"a": "x", "b": 1}, "a: x\nb: 1\n"),
     ],
 )
@@ -134,6 +136,13 @@ def test_what_is_laid_out_too_strangely_is_written_anew(text: str, wanted: Any) 
     assert tree_of(amended(text, wanted)) == wanted
 
 
+def test_a_long_list_is_compared_in_linear_time() -> None:
+    names = [f"n{number}" for number in range(5_000)]
+    text = "a:\n" + "".join(f"- {name} # {name}\n" for name in names)
+    assert amended(text, {"a": [*names[:3_000], "x", *names[3_001:]]}) == text.replace("- n3000 #", "- x #")
+    assert tree_of(amended(text, {"a": names[::-1]})) == {"a": names[::-1]}
+
+
 leaves = (
     st.booleans()
     | st.integers(0, 99)
@@ -145,10 +154,10 @@ trees = st.dictionaries(
     st.recursive(
         leaves | st.lists(leaves, max_size=4),
         lambda inner: st.dictionaries(names, inner, min_size=1, max_size=4),
-        max_leaves=12,
+        max_leaves=6,
     ),
     min_size=1,
-    max_size=6,
+    max_size=4,
 )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import SequenceMatcher
+from itertools import islice, takewhile
 from typing import Any, TypeAlias
 
 from msgspec import Struct
@@ -17,6 +18,9 @@ from onpurpose.lang.write import tree_lines, tree_text
 
 Tree: TypeAlias = Any
 """What a text says, as dictionaries, lists, texts, whole numbers and truth values."""
+
+_MOST_COMPARED = 10_000
+"""Pairs of items that are compared to find out which of a list's were changed: comparing takes the square."""
 
 _BREAK = re.compile(r"\r\n|\n|\r|\Z")
 _COMMA = re.compile(r"\s*,[ \t]*")
@@ -105,6 +109,25 @@ def _items(text: str, get_event: Callable[[], Any], *, in_pairs: bool) -> tuple[
         items.append(_Item(start=event.start_mark.index, key=key, part=part))
 
 
+def _differences(old: list[str], new: list[str]) -> Iterator[tuple[int, int, int, int]]:
+    """Stretches of the old and what each becomes. Where much was changed in a long list, one for all of it."""
+    first = sum(1 for _ in takewhile(_same, zip(old, new, strict=False)))
+    most = min(len(old), len(new)) - first
+    last = sum(1 for _ in takewhile(_same, islice(zip(reversed(old), reversed(new), strict=False), most)))
+    was, now = old[first : len(old) - last], new[first : len(new) - last]
+    if len(was) * len(now) > _MOST_COMPARED:
+        yield first, first + len(was), first, first + len(now)
+        return
+    matcher = SequenceMatcher(None, was, now, autojunk=False)
+    for what, start, end, to_start, to_end in matcher.get_opcodes():
+        if what != "equal":
+            yield first + start, first + end, first + to_start, first + to_end
+
+
+def _same(pair: tuple[str, str]) -> bool:
+    return pair[0] == pair[1]
+
+
 # -- what is changed
 
 
@@ -154,8 +177,7 @@ class _Changes:
     def _amend_list(self, part: _Part, wanted: list[Tree]) -> None:
         in_quotes = any(one.part.in_quotes for one in part.items) or not part.flow
         were = [repr(one.part.value) for one in part.items]
-        matcher = SequenceMatcher(None, were, [repr(one) for one in wanted], autojunk=False)
-        for _, start, end, to_start, to_end in matcher.get_opcodes():
+        for start, end, to_start, to_end in _differences(were, [repr(one) for one in wanted]):
             both = min(end - start, to_end - to_start)
             for number in range(both):
                 self.amend(part.items[start + number].part, wanted[to_start + number], indent=part.column + 2)
