@@ -145,6 +145,20 @@ def test_tokens_are_revoked_once_somebody_is_sure(house: Authors, author: Visito
     assert house.parts.tokens.status()["revocations"] == 1
 
 
+def test_one_token_is_revoked_from_its_row_and_then_told_no_more(house: Authors, author: Visitor) -> None:
+    first, second = house.call(), house.call()
+    row = f"{PAGE}?revoke={first.decision_id}"
+    assert f'href="{row}#revoke"' in author.get(PAGE)
+    chosen = author.get(row)
+    assert f'value="{first.decision_id}"' in chosen
+    fields = form_in(chosen, f"{PAGE}/revoke") | {"reason": "leaked"}
+    asked = author.post(f"{PAGE}/revoke", 200, **fields).text
+    author.post(f"{PAGE}/revoke", **form_in(asked, f"{PAGE}/revoke"))
+    told = author.get(PAGE).partition("s-tokens")[2]
+    assert first.decision_id not in told
+    assert second.decision_id in told
+
+
 def test_a_revocation_says_whose_and_why(author: Visitor) -> None:
     page = author.post(f"{PAGE}/revoke", 422, kind="agent", value="", reason="").text
     assert "Say which" in page

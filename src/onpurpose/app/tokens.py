@@ -29,6 +29,7 @@ from onpurpose.core.token import (
     check_claims,
     claims_for,
     is_revoked,
+    names,
 )
 from onpurpose.ports import Clock, SigningKeys, TokenFormat, Vault
 
@@ -150,6 +151,10 @@ class Tokens:
         self._store.revoke(revocation, notes=[self._note("token.revoked", now, told)])
         self._read()
         return revocation
+
+    def is_revoked(self, workspace: str, token_id: str, purpose_id: str, agent_id: str, issued_at: int) -> bool:
+        """Whether a token, issued then (microseconds UTC), was revoked as far as this process knows."""
+        return names(self._held.revoked, workspace, token_id, purpose_id, agent_id, issued_at=issued_at // _SECOND)
 
     def rotate(self, *, by: str, reason: str = "", at_once: bool = False) -> str:
         """Make a new key, and retire the others once their last token expired; the new key's id.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -68,6 +68,10 @@ class Revocation(Struct, frozen=True, kw_only=True):
     value: str
     at: int
     until: int
+
+
+Revoked: TypeAlias = Mapping[tuple[str, str, str], int]
+"""Revocations: (kind, workspace, value) to `at`, in microseconds UTC."""
 
 
 class TokenPurpose(Struct, frozen=True, kw_only=True):
@@ -212,19 +216,23 @@ def check_claims(  # noqa: PLR0913  each is something that a token must agree wi
         raise TokenError("the token was given for another call")
 
 
-def is_revoked(claims: Claims, revoked: Mapping[tuple[str, str, str], int]) -> bool:
-    """Whether one of the revocations, (kind, workspace, value) to its `at`, names a token of these claims.
+def is_revoked(claims: Claims, revoked: Revoked) -> bool:
+    """Whether one of the revocations names a token of these claims. See `names`."""
+    names_it = (claims.workspace, claims.id, claims.purpose.id, claims.agent_id)
+    return names(revoked, *names_it, issued_at=claims.issued_at)
 
-    By purpose and by agent it names those that were issued, by a clock that may have been ahead, up to `at`.
+
+def names(  # noqa: PLR0913  what tokens are revoked by
+    revoked: Revoked, workspace: str, token_id: str, purpose_id: str, agent_id: str, *, issued_at: int
+) -> bool:
+    """Whether a revocation names the token, which was issued then (seconds UTC).
+
+    By purpose and by agent it names those that were issued, by a clock that may have been ahead, up to its `at`.
     """
-    if (str(RevocationKind.JTI), claims.workspace, claims.id) in revoked:
+    if (str(RevocationKind.JTI), workspace, token_id) in revoked:
         return True  # whatever the clocks said: this one was meant
-    named = (
-        (RevocationKind.PURPOSE, claims.purpose.id),
-        (RevocationKind.AGENT, claims.agent_id),
-    )
-    surely_later = (claims.issued_at - LEEWAY_SECONDS) * 1_000_000
+    surely_later = (issued_at - LEEWAY_SECONDS) * 1_000_000
     return any(
-        (at := revoked.get((str(kind), claims.workspace, value))) is not None and surely_later <= at
-        for kind, value in named
+        (at := revoked.get((str(kind), workspace, value))) is not None and surely_later <= at
+        for kind, value in ((RevocationKind.PURPOSE, purpose_id), (RevocationKind.AGENT, agent_id))
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from onpurpose.app.proofreading import stated
 from onpurpose.app.shelf import Shelf
+from onpurpose.app.tokens import Tokens
 from onpurpose.core.feed import Entry
 from onpurpose.core.purpose import Purpose, PurposePolicy
 from onpurpose.core.revision import Kind, Revision, Standing
@@ -46,11 +47,17 @@ def policies_of(shelf: Shelf, workspace: str, purpose_id: str) -> list[Standing]
     return [one for one in standings if purpose_id_of(shelf, workspace, one) == purpose_id]
 
 
-def alive(entries: Iterable[Entry], purpose: Purpose | None, now: int) -> list[tuple[Entry, int]]:
+def alive(
+    entries: Iterable[Entry], purpose: Purpose | None, now: int, tokens: Tokens
+) -> list[tuple[Entry, int]]:  # fmt: skip
     """Calls under a purpose whose tokens may be alive, each with when they have expired at the latest."""
     seconds = min(LONGEST_SECONDS if purpose is None else purpose.ttl_seconds, LONGEST_SECONDS)
     ends = [(one, one.at + seconds * _SECOND) for one in entries if one.outcome.permits]
-    return [(one, end) for one, end in ends if end > now]
+    return [(one, end) for one, end in ends if end > now and not _is_revoked(one, tokens)]
+
+
+def _is_revoked(entry: Entry, tokens: Tokens) -> bool:
+    return tokens.is_revoked(entry.workspace, entry.decision_id, entry.purpose_id or "", entry.agent_id, entry.at)
 
 
 def _in_force(shelf: Shelf, workspace: str, standing: Standing) -> Revision | None:

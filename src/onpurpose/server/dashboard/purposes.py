@@ -14,6 +14,7 @@ from onpurpose.app.purpose_drafts import with_status
 from onpurpose.app.seen import Use, uses
 from onpurpose.app.shelf import is_name, is_removed
 from onpurpose.core.access import Scope
+from onpurpose.core.call import MAX_NAME
 from onpurpose.core.feed import Entry, Search, kept
 from onpurpose.core.purpose import Purpose, Status
 from onpurpose.core.revision import Kind, MissingError
@@ -90,7 +91,8 @@ class Pages:
         standing = self._parts.control.shelf.find(principal.workspace, Kind.PURPOSE, _name(request))
         if standing is not None and is_removed(standing):
             return RedirectResponse(f"/purposes/{quote(standing.name)}/history", 303, HEADERS)
-        return self.again(request, principal, Refused())
+        named = request.query_params.get("revoke", "")[:MAX_NAME]
+        return self.again(request, principal, Refused(kind="jti" if named else "", value=named))
 
     def change(self, request: Request, principal: Principal) -> Response:
         """Give it another status."""
@@ -115,7 +117,7 @@ class Pages:
         return self._parts.shell.render(
             request, "purpose.html", principal, status=refused.status, name=name, purpose=purpose, standing=standing,
             newest=newest, policies=for_it, uses=_shown(entries), calls=len(entries), most_calls=MOST_CALLS,
-            tokens=alive(entries, purpose, self._parts.clock.now())[:MOST_TOKENS], refused=refused,
+            tokens=alive(entries, purpose, self._parts.clock.now(), self._parts.tokens)[:MOST_TOKENS], refused=refused,
             statuses=[str(one) for one in Status],
             done=request.query_params.get("done", "")[:16], may_write=principal.may(Scope.POLICY_WRITE),
         )  # fmt: skip

@@ -146,7 +146,7 @@ class Removing:
             )  # fmt: skip
             if purpose and standing.live is not None:  # what only shadow knows has let nothing be given
                 entries = past.decisions.page(Search(workspace=workspace, purpose_id=kept(purpose)), limit=MOST_CALLS)
-                tokens = len(alive(entries.entries, purpose_of(shelf, workspace, purpose), now))
+                tokens = len(alive(entries.entries, purpose_of(shelf, workspace, purpose), now, self._parts.tokens))
         except (StoreError, LedgerError, MissingError):
             pass  # what cannot be read now is said to be so
         for_it = policies_of(shelf, workspace, standing.name) if standing.kind is Kind.PURPOSE else []
