@@ -29,6 +29,10 @@ class Tokens(Protocol):
         """What the token says, if it counts now; else `TokenError`."""
         ...
 
+    def is_revoked(self, workspace: str, token_id: str, purpose_id: str, agent_id: str, issued_at: int) -> bool:
+        """Whether a token, issued then (microseconds UTC), was revoked as far as this process knows."""
+        ...
+
     def revoke(self, kind: RevocationKind, value: str, *, workspace: str, by: str, reason: str = "") -> Revocation:
         """Have every token of the workspace issued up to now that this names count no more."""
         ...

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from onpurpose.app.proofreading import stated
 from onpurpose.app.shelf import Shelf
-from onpurpose.app.tokens import Tokens
 from onpurpose.core.feed import Entry
 from onpurpose.core.purpose import Purpose, PurposePolicy
 from onpurpose.core.revision import Kind, Revision, Standing
 from onpurpose.core.token import LONGEST_SECONDS
+from onpurpose.server.api.tokens import Tokens
 
 MOST_CALLS = 200
 """How many of the newest calls under a purpose are looked at, to tell who uses it."""
