@@ -15,8 +15,9 @@ from onpurpose.lang.purpose_lint import lint_purposes
 from onpurpose.lang.purposes import parse_purposes, write_purpose, write_purpose_policy
 from onpurpose.lang.recognise import kind_of
 from onpurpose.lang.settings import parse_settings
+from tests.documented import EXAMPLE
 from tests.lang.test_laws import PIECES, refused_or_read
-from tests.lang.test_purposes import COMPOSED, PURPOSE
+from tests.lang.test_purposes import PURPOSE
 
 HOURS = """\
 purpose_id: customer_support_lookup
@@ -30,7 +31,7 @@ match:
     - {zone: UTC, windows: daily 12:00-13:00}
 decision: require_approval
 """
-FULL = f"{PURPOSE}---\n{COMPOSED}---\n{HOURS}"
+FULL = f"{PURPOSE}---\n{EXAMPLE}---\n{HOURS}"
 SETTINGS = "purpose_required: true\nunmatched: allow\n"
 MORE = [*PIECES, "id:", "purpose_id: ", "a.b", "daily", "24:00", "\n---\n", "\n...\n", "{}", ""]
 

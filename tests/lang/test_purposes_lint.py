@@ -7,7 +7,8 @@ import pytest
 from onpurpose.core.span import Severity
 from onpurpose.lang.purpose_lint import lint_purposes
 from onpurpose.lang.purposes import parse_purposes
-from tests.lang.test_purposes import COMPOSED, PURPOSE
+from tests.documented import EXAMPLE
+from tests.lang.test_purposes import PURPOSE
 
 ACTIVE = "id: p\nstatus: active\nttl_seconds: 600\n---\n"
 
@@ -44,7 +45,7 @@ def test_what_is_unwise_is_told_at_its_place(text, codes):
 @pytest.mark.parametrize(
     "text",
     [
-        f"{PURPOSE}---\n{COMPOSED}",
+        f"{PURPOSE}---\n{EXAMPLE}",
         "id: p\n",
         "id: q\n---\n" + policy(""),
         policy(""),

@@ -6,14 +6,15 @@ import pytest
 
 from onpurpose.core.revision import Kind
 from onpurpose.lang.recognise import kind_of
-from tests.lang.test_purposes import COMPOSED, PURPOSE
+from tests.documented import EXAMPLE
+from tests.lang.test_purposes import PURPOSE
 
 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
         (PURPOSE, Kind.PURPOSE),
-        (COMPOSED, Kind.PURPOSE_POLICY),
+        (EXAMPLE, Kind.PURPOSE_POLICY),
         ("# deny: all\n---\ndecision: allow\n", Kind.PURPOSE_POLICY),
         ("\ufeffid: a\n", Kind.PURPOSE),
         (b"\xef\xbb\xbfname: a\r\nid: b\r\n", Kind.PURPOSE),
