@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from typing import Any
 
 import orjson
@@ -243,6 +244,51 @@ def test_a_failing_store_changes_nothing_in_force() -> None:
     with pytest.raises(StoreError):
         bench.workspaces.refresh()
     assert bench.ask().outcome is Outcome.ALLOW
+
+
+def test_what_a_look_found_is_told_before_another_look_returns() -> None:
+    """Keys are taken up by such a call: whoever made one finds it when the look after it returns."""
+    bench = Bench()
+    bench.workspaces.refresh()
+    began, go_on, told = threading.Event(), threading.Event(), list[str]()
+
+    def tell() -> None:
+        began.set()
+        go_on.wait(10)
+        told.append("all")
+
+    bench.workspaces.changed.append(tell)
+    bench.access.put(Workspace(id="other", name="Other", created_at=0), notes=())
+    first = threading.Thread(target=bench.workspaces.refresh)
+    first.start()
+    assert began.wait(10)
+    found: list[list[str]] = []
+    second = threading.Thread(target=lambda: (bench.workspaces.refresh(), found.append([*told])))
+    second.start()
+    second.join(0.05)  # it has nothing new to take up, and waits all the same
+    go_on.set()
+    first.join()
+    second.join()
+    assert found == [["all"]]
+
+
+def test_what_could_not_be_told_is_told_by_the_next_look_and_until_then_nothing_is_confirmed() -> None:
+    bench = Bench()
+    bench.workspaces.refresh()
+    fails = [StoreError("away"), None]
+
+    def tell() -> None:
+        if (error := fails.pop(0)) is not None:
+            raise error
+
+    bench.workspaces.changed.append(tell)
+    bench.access.put(Workspace(id="other", name="Other", created_at=0), notes=())
+    bench.now += STALE_SECONDS + 1
+    with pytest.raises(StoreError):
+        bench.workspaces.refresh()
+    assert bench.workspaces.stale() > 0
+    bench.workspaces.refresh()
+    assert (fails, bench.workspaces.stale()) == ([], 0)
 
 
 class Sure:

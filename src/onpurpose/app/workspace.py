@@ -174,8 +174,12 @@ class Workspaces:
         self._compiled: dict[str, Compiled] = {}
         self._confirmed = -STALE_SECONDS
         self._lock = threading.Lock()
+        self._untold = False
         self.changed: list[Callable[[], None]] = []
-        """Called after a look that found something new."""
+        """Called by a look that finds something new, one look at a time; again by the next one where a call raises.
+
+        Only then what it found is confirmed: whoever waits for a look finds that these were called.
+        """
 
     def __getitem__(self, workspace: str) -> InForce:
         """What is in force there. `MissingError` where there is no such workspace."""
@@ -197,13 +201,16 @@ class Workspaces:
             new = {name: v for name, v in versions.items() if name not in self._held or self._held[name].version != v}
             for name in new:
                 self._take_up(name)
+                self._untold = True
             for name in self._held.keys() - versions.keys():
                 self._held = {kept: held for kept, held in self._held.items() if kept != name}
                 del self._compiled[name]
+                self._untold = True
+            if self._untold:
+                for call in self.changed:
+                    call()
+                self._untold = False
             self._confirmed = asked
-        if new:
-            for call in self.changed:
-                call()
 
     def _take_up(self, name: str) -> None:
         compiled = self._compiled.setdefault(name, Compiled())
