@@ -476,6 +476,14 @@ def test_attempts_that_are_refused_are_recorded_but_never_so_many_that_they_floo
     assert max(map(len, map(str, last.values()))) <= 500
 
 
+def test_the_id_of_an_approval_is_told_whole_though_its_digits_are_those_of_a_card(office: Office) -> None:
+    name = "660e4111111111111111c8a2a5000000"
+    office.desk.refused("it was somebody else's", approval_id=name, who="4111111111111111")
+    last = office.notes()[-1]
+    assert last["approval"] == name
+    assert "4111" not in last["by"]
+
+
 def test_an_attempt_that_cannot_be_recorded_is_refused_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
     office = Office()
 
