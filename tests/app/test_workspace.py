@@ -263,7 +263,12 @@ def test_what_a_look_found_is_told_before_another_look_returns() -> None:
     first.start()
     assert began.wait(10)
     found: list[list[str]] = []
-    second = threading.Thread(target=lambda: (bench.workspaces.refresh(), found.append([*told])))
+
+    def look() -> None:
+        bench.workspaces.refresh()
+        found.append([*told])
+
+    second = threading.Thread(target=look)
     second.start()
     second.join(0.05)  # it has nothing new to take up, and waits all the same
     go_on.set()
