@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from common import CASES, CONTEXT, HERE, HeadLedger, Table, percentile, policy_text, report, spread, target
 from onpurpose import Gate
+from onpurpose.adapters.clock import BREATH_SECONDS
 
 MANY = 10_000
 ROUNDS = 9
@@ -21,11 +22,12 @@ SECONDS = 1.0
 LIMIT_US = 1000.0
 CALL = CASES[0]
 ROOM = 1 << 20
+NOTHING, SWAP, RESTS = "no swap", "a swap", "as many rests"
 REST_NS = 15_000  # a pace that took so long has rested
 
 
 class Run(NamedTuple):
-    """All in microseconds but the number of late calls and the swap, which is in milliseconds."""
+    """All in microseconds but the numbers of late calls and of rests, and the swap, which is in milliseconds."""
 
     p50: float
     p99: float
@@ -35,6 +37,7 @@ class Run(NamedTuple):
     collecting: float
     turn: float
     swap: float
+    rests: float
 
 
 def tables() -> list[Table]:
@@ -42,10 +45,13 @@ def tables() -> list[Table]:
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=HERE) as folder:
         for number in range(ROUNDS):
             for callers in (1, 4):
-                for swaps in (False, True):
-                    name = f"{callers} caller{'s' * (callers > 1)}, {'a swap' if swaps else 'no swap'}"
-                    path = Path(folder) / f"{number}-{callers}-{swaps}.yaml"
-                    runs.setdefault(name, []).append(once(path, callers, swaps=swaps))
+                rests = 0.0
+                for what in (NOTHING, SWAP, RESTS):
+                    name = f"{callers} caller{'s' * (callers > 1)}, {what}"
+                    path = Path(folder) / f"{number}-{callers}-{what.replace(' ', '-')}.yaml"
+                    run = once(path, callers, what, rests)
+                    rests = run.rests or rests
+                    runs.setdefault(name, []).append(run)
                     gc.collect()
     rows = []
     for name, some in runs.items():
@@ -54,14 +60,15 @@ def tables() -> list[Table]:
         cells = [f"{run.p50:,.1f}", f"{run.p99:,.0f}", f"{run.p999:,.0f}", f"{run.most:,.0f}"]
         cells += [f"{best:,.0f} - {worst:,.0f}", f"{run.late:.0f}", f"{run.collecting:,.0f}", f"{run.turn:,.0f}"]
         rows.append([name, *cells, f"{run.swap:,.0f}" if run.swap else ""])
-    longest, alone = (
-        statistics.median(run.most for run in runs[f"1 caller, {what}"]) for what in ("a swap", "no swap")
+    longest, alone, bare = (
+        statistics.median(run.most for run in runs[f"1 caller, {what}"]) for what in (SWAP, NOTHING, RESTS)
     )
-    turn = statistics.median(run.turn for run in runs["1 caller, a swap"])
+    turn = statistics.median(run.turn for run in runs[f"1 caller, {SWAP}"])
     notes = [
         f"target: no call of one caller waits over 1 ms: {longest:,.0f} us, {target(longest, LIMIT_US)}",
         f"what a swap itself holds up, its longest turn: {turn:,.0f} us, {target(turn, LIMIT_US)}; the rest: waking up",
-        f"without a swap the longest wait is {alone:,.0f} us",
+        f"without a swap the longest wait is {alone:,.0f} us, beside a thread that rests as often {bare:,.0f} us",
+        "as many rests: a thread sleeps as often as the swap did, and does nothing in between: what handing over takes",
         f"medians of {ROUNDS} rounds; timed are the calls from the change of the file until {SECONDS:g} s later",
         "longest turn: processor time of the loading thread between two rests, which no neighbour can lengthen",
         "no swap: the same time without a change; what waits there is the scheduler's and the neighbours' doing",
@@ -83,8 +90,8 @@ def tables() -> list[Table]:
     return [Table(f"A swap of {MANY:,} rules under load", head, rows, notes)]
 
 
-def once(path: Path, callers: int, *, swaps: bool) -> Run:
-    """Callers in a loop, and in the midst of it perhaps a new text of the policy."""
+def once(path: Path, callers: int, what: str, rests: float = 0) -> Run:
+    """Callers in a loop, and in the midst of it a new text of the policy, or as many rests, or nothing."""
     text = policy_text(spread(MANY))
     path.write_text(text)
     new = path.with_suffix(".new")
@@ -99,9 +106,13 @@ def once(path: Path, callers: int, *, swaps: bool) -> Run:
     time.sleep(0.2)
     pauses = Pauses()
     start = time.perf_counter_ns()
-    if swaps:
+    if what == SWAP:
         new.replace(path)
         gate.swapped.wait(30)
+    elif what == RESTS:
+        resting = threading.Thread(target=_rest, args=(int(rests),))
+        resting.start()
+        resting.join()
     took = (time.perf_counter_ns() - start) / 1e9
     time.sleep(max(0.5, SECONDS - took))  # what is freed after the swap counts too
     end = time.perf_counter_ns()
@@ -109,14 +120,15 @@ def once(path: Path, callers: int, *, swaps: bool) -> Run:
     stop.set()
     for worker in workers:
         worker.join()
-    if swaps and not gate.swapped.is_set():
+    if what == SWAP and not gate.swapped.is_set():
         raise SystemExit(f"the new policy was not taken up: {gate.status()}")
     gate.close()
     pairs = (pair for began, nanos in taken for pair in zip(began, nanos, strict=True))
     calls = sorted(nanos / 1000 for at, nanos in pairs if start <= at < end)
     late = sum(micros > LIMIT_US for micros in calls)
-    shares = [percentile(calls, share) for share in (0.5, 0.99, 0.999)]
-    return Run(*shares, calls[-1], late, pauses.longest / 1000, gate.turn / 1000, 1000 * took if swaps else 0.0)
+    p50, p99, p999 = (percentile(calls, share) for share in (0.5, 0.99, 0.999))
+    turn, swap = gate.turn / 1000, 1000 * took if what == SWAP else 0.0
+    return Run(p50, p99, p999, calls[-1], late, pauses.longest / 1000, turn, swap, gate.rests)
 
 
 class Watched(Gate):
@@ -124,7 +136,7 @@ class Watched(Gate):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.swapped = threading.Event()
-        self.turn = 0
+        self.turn = self.rests = 0
         super().__init__(*args, **kwargs)
         self._first = self._digest()
 
@@ -133,6 +145,7 @@ class Watched(Gate):
         super().refresh(turns)
         turns.end()
         self.turn = max(self.turn, turns.longest)
+        self.rests += turns.rests
         if not self.swapped.is_set() and self._digest() != self._first:
             self.swapped.set()
 
@@ -147,18 +160,24 @@ class Turns:
     def __init__(self, pace: Callable[[], None]) -> None:
         self._pace = pace
         self._since: int | None = None  # what comes before, reading and hashing the file, holds up nobody
-        self.longest = 0
+        self.longest = self.rests = 0
 
     def __call__(self) -> None:
         start = time.perf_counter_ns()
         self._pace()
         if self._since is None or time.perf_counter_ns() - start > REST_NS:
+            self.rests += 1
             self.end()
 
     def end(self) -> None:
         now = time.thread_time_ns()
         self.longest = max(self.longest, now - (now if self._since is None else self._since))
         self._since = now
+
+
+def _rest(times: int) -> None:
+    for _ in range(times):
+        time.sleep(BREATH_SECONDS)
 
 
 class Pauses:

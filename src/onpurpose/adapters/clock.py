@@ -13,7 +13,7 @@ from itertools import count
 
 log = logging.getLogger("onpurpose")
 
-TURN_SECONDS = 0.0001
+TURN_SECONDS = 0.0003
 """How long work in the background keeps the interpreter, before others may have it."""
 
 BREATH_SECONDS = 0.0005
