@@ -75,16 +75,6 @@ def desks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desks]:
         yield found
 
 
-@pytest.fixture
-def place(desks: Desks) -> Place:
-    return desks.workspace()
-
-
-@pytest.fixture
-def admin(place: Place) -> Browser:
-    return place.browser("ann")
-
-
 def once(text: str) -> str:
     """The secret that a page shows."""
     found = re.search(r'class="mono" readonly value="([^"]+)"', text)

@@ -50,16 +50,6 @@ def desks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desks]:
         yield found
 
 
-@pytest.fixture
-def place(desks: Desks) -> Place:
-    return desks.workspace()
-
-
-@pytest.fixture
-def admin(place: Place) -> Browser:
-    return place.browser("ann")
-
-
 def fields(text: str) -> dict[str, Any]:
     """What the form that says who is told holds as it is shown."""
     found = re.search(rf'<form method="post" action="{PATH}">(.*?)</form>', text, re.DOTALL)

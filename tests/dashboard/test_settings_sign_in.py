@@ -26,16 +26,6 @@ def desks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desks]:
         yield found
 
 
-@pytest.fixture
-def place(desks: Desks) -> Place:
-    return desks.workspace()
-
-
-@pytest.fixture
-def admin(place: Place) -> Browser:
-    return place.browser("ann")
-
-
 def done(browser: Browser, what: str, who: str = "ada", **fields: str) -> str:
     """The page after that was done to the user from it."""
     path = f"/settings/users/{who}"
