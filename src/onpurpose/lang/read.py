@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator
-from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -116,11 +115,17 @@ class _Reader:
 
     def built(self, digest: str) -> Generator[None, None, Policy]:
         """The policy, once it was read without a problem."""
-        rules = tuple(chain.from_iterable(self._rules.get(outcome, ()) for outcome in SECTIONS))
+        gathered: list[Rule] = []
+        for outcome in SECTIONS:
+            section = self._rules.get(outcome, [])
+            for start in range(0, len(section), _DROPPED):
+                gathered += section[start : start + _DROPPED]
+                yield
+        rules = tuple(gathered)
         yield
-        for section in self._rules.values():
-            while section:
-                del section[-_DROPPED:]
+        for taken in (gathered, *self._rules.values()):
+            while taken:
+                del taken[-_DROPPED:]
                 yield
         return Policy(
             rules=rules,
