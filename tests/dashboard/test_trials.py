@@ -61,10 +61,11 @@ def part(author: Visitor, path: str) -> str:
 
 
 def test_it_tells_how_far_it_is_until_it_is_done(author: Visitor, gate: Gate) -> None:
-    text, path = begun(author)
-    assert "64 of 150 calls" in seen(text)
+    _, path = begun(author)
     assert path.endswith("?days=3")
-    polled = part(author, path)
+    polled = ""
+    while "64 of 150 calls" not in seen(polled):  # a busy machine may take long to come so far
+        polled = part(author, path)
     assert 'hx-trigger="every 1s"' in polled
     assert "<html" not in polled
     gate.opened.set()
@@ -77,10 +78,11 @@ def test_it_tells_how_far_it_is_until_it_is_done(author: Visitor, gate: Gate) ->
 
 def test_without_script_a_page_of_its_own_follows_it(author: Visitor, gate: Gate) -> None:
     whole = author.post(EDIT, 200, do="try", text=TEXT, days="3", expected="1").text
-    assert "64 of 150 calls" in seen(whole)
     start = whole.index('<noscript><a href="') + len('<noscript><a href="')
     path = whole[start : whole.index('"', start)]
-    page = author.get(path)
+    page = ""
+    while "64 of 150 calls" not in seen(page):
+        page = author.get(path)
     assert '<noscript><meta http-equiv="refresh" content="2"></noscript>' in page
     assert TEXT.splitlines()[1] in whole  # what was written is still there
     ended = author.post(path.replace("?", "/cancel?"), 303)
