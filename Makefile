@@ -49,7 +49,7 @@ docs: $(READY)
 TRACED := $(BIN)/python -m coverage run -m pytest
 PAGES := tests/browser tests/demo
 UNTRACED := tests/service tests/core/test_purposes_laws.py tests/core/test_theorem.py
-BESIDE := tests/dashboard tests/server tests/agents tests/cli tests/docs tests/ledger tests/mail tests/slack tests/transcripts tests/webhook
+BESIDE := tests/server tests/agents tests/cli tests/docs tests/ledger tests/mail tests/slack tests/transcripts tests/webhook
 
 coverage: $(READY)
 	@rm -f .coverage .coverage.*
