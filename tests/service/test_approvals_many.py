@@ -93,7 +93,12 @@ def test_ten_thousand_that_wait_slow_nothing_down(own_office: Office) -> None:
 def pair(postgres_office: Office) -> Iterator[tuple[Case, Process]]:
     """A case at one process, and the other process."""
     with postgres_office.second() as second:
-        yield postgres_office.case(), second
+        case = postgres_office.case()
+        end, client = time.monotonic() + 20, case.client(second)
+        nobody = case.fields() | {"identity": None}  # whom no policy asks people about
+        while Code.UNKNOWN_PURPOSE in codes(client.evaluate(**nobody)):
+            assert time.monotonic() < end, "the second process does not take up the purpose"
+        yield case, second
 
 
 def test_an_agent_that_waits_at_one_process_is_told_of_a_grant_at_the_other(pair: tuple[Case, Process]) -> None:
