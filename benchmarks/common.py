@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -114,6 +115,9 @@ class HeadLedger:
             self._seq += 1
             self._hash = link(self._hash, "benchmark", self._seq, record.body)
             return Settled(Receipt("benchmark", self._seq, self._hash))
+
+    def gathering(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def status(self) -> dict[str, object]:
         return {"records": self._seq}

@@ -345,7 +345,7 @@ def _serve_product(port: int, audit: Any) -> None:
     )  # fmt: skip
     parts = Services(
         evaluator=OneGate(), authority=Authority([key]), clock=SystemClock(), metrics=Metrics(), close=gate.close,
-        settings=Settings(),
+        gathering=audit.gathering, settings=Settings(),
     )  # fmt: skip
     run(build(parts), port=port)
     if hasattr(audit, "close"):

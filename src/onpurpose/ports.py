@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from onpurpose.core.access import ApiKey, User, Workspace
@@ -53,6 +54,13 @@ class Ledger(Protocol):
         """At once, a promise that is kept when the record is durable, or fails with why it is not.
 
         One cancelled before its record is taken up leaves no record. Never raises.
+        """
+        ...
+
+    def gathering(self) -> AbstractContextManager[None]:
+        """While it lasts, records that this thread appends may wait for its end, to be written together.
+
+        For a thread that appends many in a row and waits for none of them before the end.
         """
         ...
 

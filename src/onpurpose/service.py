@@ -232,6 +232,7 @@ class Service:
             routes=[*json, *pages.routes, *self.asking.routes],
             answers=pages.answers,
             ready=self.unready,
+            gathering=self.ledger.gathering,
             feed=Told(self.feed),
             minter=self.tokens,
             idempotency=self._idempotency,

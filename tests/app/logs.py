@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import orjson
@@ -26,6 +27,9 @@ class Scripted:
     def append(self, record: Record) -> Future[Receipt]:
         self.given.append(orjson.loads(record.body))
         return self._answer(record)
+
+    def gathering(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def status(self) -> dict[str, object]:
         return {"records": len(self.given)}

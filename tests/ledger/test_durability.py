@@ -120,6 +120,28 @@ def test_a_forked_child_writes_a_chain_of_its_own(log: Log) -> None:
     assert (report.chains, report.uncovered) == (6, 0)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_what_a_parent_gathers_is_not_its_childs(log: Log) -> None:
+    process = log.process("""
+import os
+append(0).result(60)
+with ledger.gathering():
+    gathered = append(1)
+    child = os.fork()
+    if child == 0:
+        seq = append(2).result(60).seq
+        ledger.close()
+        os._exit(0 if seq == 2 else 1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+gathered.result(60)
+ledger.close()
+""")
+    output, errors = process.communicate(timeout=60)
+    assert output.strip() == "0", errors
+    assert sorted(log.numbers()) == [0, 1, 2]
+    assert log.verify().ok
+
+
 def test_the_write_ahead_log_does_not_grow_without_end(log: Log) -> None:
     large = Record("decision", b'"' + b"x" * 1_000_000 + b'"')
     wal = log.path.with_name("onpurpose.db-wal")

@@ -187,3 +187,98 @@ def test_a_ledger_in_memory_takes_no_more_than_its_limit() -> None:
     assert [ledger.append(record(number)).exception() is None for number in range(4)] == [True, True, False, False]
     assert isinstance(ledger.append(record(9)).exception(), LedgerError)
     assert len(ledger.records()) == 3
+
+
+# -- gathering
+
+
+def beside(ledger: Ledger, number: int) -> int:
+    """Have another thread append a record and wait for it; its place."""
+    places: list[int] = []
+    thread = threading.Thread(target=lambda: places.append(ledger.append(record(number)).result(10).seq))
+    thread.start()
+    thread.join()
+    return places[0]
+
+
+@pytest.fixture(params=[_in_sqlite, _in_postgres])
+def grouped(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
+    """A ledger with a writer of its own, which has begun."""
+    made = request.param(tmp_path, request)
+    made.ledger.append(record(0)).result(10)
+    yield made
+    made.ledger.close()
+
+
+def test_what_is_gathered_is_written_in_its_order(subject: Subject) -> None:
+    with subject.ledger.gathering():
+        promises = [subject.ledger.append(record(number)) for number in range(100)]
+    assert [promise.result(10).seq for promise in promises] == list(range(2, 102))
+    assert [stored.body for stored in subject.read()[1:]] == [record(number).body for number in range(100)]
+
+
+def test_what_is_gathered_waits_for_the_end_and_holds_up_no_other_thread(grouped: Subject) -> None:
+    with grouped.ledger.gathering():
+        promise = grouped.ledger.append(record(1))
+        assert beside(grouped.ledger, 2) == 3
+        assert not promise.done()
+        assert grouped.ledger.status()["pending"] == 1
+    assert promise.result(10).seq == 4
+
+
+def test_an_error_hands_over_what_was_gathered(grouped: Subject) -> None:
+    promises = []
+
+    def fail() -> None:
+        with grouped.ledger.gathering():
+            promises.append(grouped.ledger.append(record(1)))
+            raise RuntimeError("in the midst")
+
+    with pytest.raises(RuntimeError, match="midst"):
+        fail()
+    assert promises[0].result(10).seq == 3
+    assert grouped.ledger.append(record(2)).result(10).seq == 4
+
+
+def test_a_gathering_within_another_ends_nothing(grouped: Subject) -> None:
+    with grouped.ledger.gathering():
+        with grouped.ledger.gathering():
+            promise = grouped.ledger.append(record(1))
+        assert beside(grouped.ledger, 2) == 3
+        assert not promise.done()
+    assert promise.result(10).seq == 4
+
+
+def test_of_two_threads_that_gather_the_second_waits_for_nothing(grouped: Subject) -> None:
+    def second() -> None:
+        with grouped.ledger.gathering():
+            places.append(grouped.ledger.append(record(2)).result(10).seq)
+
+    places: list[int] = []
+    with grouped.ledger.gathering():
+        promise = grouped.ledger.append(record(1))
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+        assert places == [3]
+        assert not promise.done()
+    assert promise.result(10).seq == 4
+
+
+def test_close_writes_what_is_being_gathered(grouped: Subject) -> None:
+    with grouped.ledger.gathering():
+        promise = grouped.ledger.append(record(1))
+        grouped.ledger.close()
+        assert promise.result(10).seq == 3
+        refused = grouped.ledger.append(record(2))
+    assert isinstance(refused.exception(10), LedgerError)
+    assert len(grouped.read()) == 3
+
+
+def test_a_record_that_is_being_gathered_can_be_cancelled(grouped: Subject) -> None:
+    with grouped.ledger.gathering():
+        cancelled = grouped.ledger.append(record(1))
+        assert cancelled.cancel()
+        kept = grouped.ledger.append(record(2))
+    assert kept.result(10).seq == 3
+    assert grouped.ledger.status()["pending"] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -18,6 +19,7 @@ from onpurpose.core.access import ApiKey
 from onpurpose.core.record import Receipt, Record
 from onpurpose.core.result import Result
 from onpurpose.server.build import App, Services, Settings, make_server
+from onpurpose.server.evaluate import ROW
 from onpurpose.server.listening import bind
 from tests.app.logs import RECEIPT, Scripted, never, stuck
 from tests.server.serving import Gates, gate, secret_of, services
@@ -281,3 +283,61 @@ def test_who_asks_before_it_is_idle_for_so_long_is_not_closed() -> None:
         end = time.monotonic() + 1.3
         while time.monotonic() < end:
             assert talk.ask(request())[0] == 200
+
+
+class Kept:
+    """Where an answer goes."""
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+
+    def send(self, status: int, headers: bytes, body: bytes) -> None:
+        self.status = status
+
+
+class Rows:
+    """Counts the rows in which calls are judged, and how many were answered when each ended."""
+
+    def __init__(self) -> None:
+        self.replies: list[Kept] = []
+        self.answered: list[int] = []
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        yield
+        self.answered.append(sum(reply.status is not None for reply in self.replies))
+
+
+@pytest.mark.parametrize(("count", "answered"), [(1, [1]), (ROW, [ROW]), (2 * ROW + 5, [ROW, 2 * ROW, 2 * ROW + 5])])
+def test_calls_that_come_at_once_are_judged_in_rows(count: int, answered: list[int]) -> None:
+    rows = Rows()
+    app = App(services(gathering=rows))
+    key = f"Bearer {secret_of('asker')}".encode()
+
+    async def run() -> None:
+        for number in range(count):
+            rows.replies.append(Kept())
+            app.direct.begin(key, CALL % number, rows.replies[-1])
+        assert rows.answered == []
+        while len(rows.answered) < len(answered):
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert rows.answered == answered
+    assert {reply.status for reply in rows.replies} == {200}
+
+
+def test_one_call_of_a_row_that_goes_wrong_leaves_the_others() -> None:
+    rows = Rows()
+    app = App(services(gathering=rows))
+    key = f"Bearer {secret_of('asker')}".encode()
+
+    async def run() -> None:
+        for authorization, body in [(key, OPEN), (b"Bearer nobody", OPEN), (key, b"{"), (key, OPEN)]:
+            rows.replies.append(Kept())
+            app.direct.begin(authorization, body, rows.replies[-1])
+        while not rows.answered:
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert [reply.status for reply in rows.replies] == [200, 401, 400, 200]

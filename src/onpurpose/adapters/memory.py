@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 
 import orjson
 
@@ -77,6 +78,10 @@ class MemoryLedger:
         refused: Future[Receipt] = Future()
         refused.set_exception(LedgerError(f"the log in memory {self._refusal(len(body))}"))
         return refused
+
+    def gathering(self) -> AbstractContextManager[None]:
+        """Nothing: records are kept as they come."""
+        return nullcontext()
 
     def records(self) -> list[Stored]:
         """Every record so far, in order; the first tells that the log was opened."""

@@ -1,7 +1,8 @@
 """One connection: what the HTTP server bounds too little, and the short road of an evaluate.
 
 The server makes a scope, a task and two messages of every request. An evaluate whose whole body came
-with its headers needs none of them: it is judged as it is read, and answered when its record is durable.
+with its headers needs none of them: it is judged at the loop's next turn, in a row with all that came at
+this one, and answered when its record is durable.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Direct(Protocol):
     """How long a body may be, in bytes; a longer one goes the long road."""
 
     def begin(self, authorization: bytes | None, body: bytes, reply: Reply) -> None:
-        """Judge, and have `reply.send` called once, now or later, on this loop. Never raises."""
+        """Have it judged, and `reply.send` called once, on this loop. Never raises."""
         ...
 
 

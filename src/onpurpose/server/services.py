@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -139,6 +140,7 @@ class Services:
     `stop` is called when the service begins to stop: whoever waits for people is answered at once.
 
     `ready` tells what is not ready, one line each and fit for anybody's eyes; it is run in a worker thread.
+    `gathering` begins and ends a row of calls that are judged one after another: their records may be written together.
     `routes` are pages and the JSON resources, which `operations` describe; `answers` what errors of theirs become.
     """
 
@@ -150,6 +152,7 @@ class Services:
     answers: Answers = field(default_factory=lambda: ANSWERS)
     operations: Sequence[Operation] = TABLE
     ready: Callable[[], list[str]] = _nothing_wrong
+    gathering: Callable[[], AbstractContextManager[None]] = nullcontext
     feed: Feed | None = None
     minter: Minter | None = None
     follow: Follow | None = None

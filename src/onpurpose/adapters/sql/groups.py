@@ -74,6 +74,23 @@ class GroupStore(Protocol):
         ...
 
 
+class _Gathering:
+    """While it lasts, what its thread appends waits to be handed to the writer together."""
+
+    __slots__ = ("_ledger", "_mine")
+
+    def __init__(self, ledger: GroupLedger) -> None:
+        self._ledger = ledger
+        self._mine = False
+
+    def __enter__(self) -> None:
+        self._mine = self._ledger._hold()
+
+    def __exit__(self, *_: object) -> None:
+        if self._mine:
+            self._ledger._hand_over()
+
+
 class GroupLedger(ABC):
     """A ledger over a store: `append` from any thread, one thread that writes.
 
@@ -99,6 +116,8 @@ class GroupLedger(ABC):
         self._bell = threading.Lock()  # rung by releasing it, only ever while `_idle`
         self._bell.acquire()
         self._pending: list[Item] = []
+        self._gathered: list[Item] = []
+        self._gatherer: int | None = None  # the thread whose records are being gathered
         self._count = self._bytes = 0
         self._idle = False
         self._thread: threading.Thread | None = None
@@ -117,14 +136,26 @@ class GroupLedger(ABC):
         with self._lock:
             refusal = self._refusal(len(body))
             if refusal is None:
-                self._pending.append((promise, body))
                 self._count += 1
                 self._bytes += len(body)
-                if self._idle:
-                    self._wake()
+                if self._gatherer is not None and self._gatherer == threading.get_ident():
+                    self._gathered.append((promise, body))
+                else:
+                    self._pending.append((promise, body))
+                    if self._idle:
+                        self._wake()
         if refusal is not None:
             promise.set_exception(LedgerError(f"the log `{self._name}` {refusal}"))
         return promise
+
+    def gathering(self) -> _Gathering:
+        """Within it, records that this thread appends are handed to the writer together, at its end.
+
+        A writer that wakes at the first of them asks for the interpreter while this thread is at work,
+        and each of the thread's turns then pays for waking it in vain. One thread at a time gathers; of
+        a second one, and within another gathering, records go to the writer at once.
+        """
+        return _Gathering(self)
 
     def status(self) -> dict[str, object]:
         """Path, own records and chain, what waits, the last error, the newest checkpoint of ours.
@@ -154,6 +185,7 @@ class GroupLedger(ABC):
         with self._lock:
             self._closed = True
             thread = self._thread
+            self._pass_on()
             if self._idle:
                 self._wake()
         if thread is not None and thread is not threading.current_thread():
@@ -187,6 +219,25 @@ class GroupLedger(ABC):
     def _wake(self) -> None:
         self._idle = False
         self._bell.release()
+
+    def _hold(self) -> bool:
+        """Gather what this thread appends from now on, unless another thread's, or its own, is gathered already."""
+        with self._lock:
+            if self._gatherer is not None:
+                return False
+            self._gatherer = threading.get_ident()
+            return True
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            self._gatherer = None
+            self._pass_on()
+            if self._pending and self._idle:
+                self._wake()
+
+    def _pass_on(self) -> None:
+        self._pending += self._gathered
+        self._gathered.clear()
 
     # From here on, the writer thread.
 
