@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from onpurpose.core.call import MAX_NAME, Call, Identity
@@ -12,6 +13,7 @@ from onpurpose.core.decide import decide, trace
 from onpurpose.core.decision import Code
 from onpurpose.core.history import Doubt, RecordedCall
 from onpurpose.core.outcome import Outcome
+from onpurpose.core.recorded import write_reasons
 from onpurpose.core.span import Span
 from onpurpose.lang.read import parse
 from tests.core.asking import compiled
@@ -122,3 +124,49 @@ def test_a_recorded_call_knows_where_it_stands_and_what_may_differ() -> None:
     recorded = RecordedCall(call=CALL, at=Span("log.jsonl", 3, 1), doubts=(Doubt.MASKED,))
     assert (str(recorded.at), recorded.doubts, recorded.decided) == ("log.jsonl:3:1", (Doubt.MASKED,), None)
     assert sorted(Doubt) == ["duplicate_keys", "masked", "no_arguments"]
+
+
+DOUBTFUL = """
+deny:
+  - capability: pay.out
+    amount_gt: 100
+  - capability: pay.out
+    contains: ["rm -rf", "drop"]
+require_approval:
+  - capability: pay.*
+    environment: production
+allow:
+  - capability: pay
+"""
+
+DOUBTS = [
+    Call("a", "pay.out", {"amount": "ten"}),
+    Call("a", "pay.out", {"memo": "x"}),
+    Call("a", "pay.out", {"amount": 1, "total": 1000}),
+    Call("a", "pay.out", {"amount": 1, "memo": "RM -RF"}),
+    Call("a", "PAY.out", {"amount": 1}, {"environment": "production"}),
+    Call("a", "pay.back", {"amount": 1}, {"environment": "Production"}),
+    Call("a", "pay.back", None),
+    Call("a", "pay.back.now", {"amount": 1}, {"environment": "test"}),
+]
+
+
+def test_what_was_left_in_doubt_before_changes_no_reasons() -> None:
+    policy = compiled(DOUBTFUL)
+    for call in [*DOUBTS, *reversed(DOUBTS)]:
+        fresh, known = decide((compile_policy(policy.policy),), call), decide((policy,), call)
+        assert (known.outcome, known.reasons) == (fresh.outcome, fresh.reasons)
+        assert Code.RULE_UNKNOWN in [reason.code for reason in known.reasons]
+
+
+def test_calls_that_leave_the_same_in_doubt_share_their_reasons_and_no_others_do() -> None:
+    policy = compiled(DOUBTFUL)
+    first, second, other = (
+        decide((policy,), Call("a", "pay.out", payload)) for payload in ({"amount": "ten"}, {"amount": "two"}, {"x": 1})
+    )
+    assert not first.settled
+    assert first.settle() is second.settle()
+    assert first.settle() is not other.settle()
+    assert first.settled
+    assert write_reasons(first) is write_reasons(second)
+    assert orjson.loads(orjson.dumps(write_reasons(other)))[0]["unknown"][0]["why"] == "the payload holds no amount"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple, TypeAlias
@@ -69,7 +69,7 @@ class CompiledPolicy:
     large policy never are, which keeps loading it cheap and its memory small.
     """
 
-    __slots__ = ("_exact", "_patterns", "_rules", "amount_keys", "path_keys", "plans", "policy")
+    __slots__ = ("_exact", "_patterns", "_rules", "amount_keys", "doubts", "path_keys", "plans", "policy")
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -79,6 +79,7 @@ class CompiledPolicy:
         self._exact: dict[str, int | array[int]] = {}
         self._patterns: list[tuple[tuple[str, ...], int]] = []
         self.plans: dict[str, Plan] = {}
+        self.doubts: dict[Hashable, Decision] = {}  # what was decided where rules could not be told, by what was not
 
     def plan(self, capability: str) -> Plan | None:
         """The rules that may concern the capability, in the order of evaluation; `None` if malformed."""

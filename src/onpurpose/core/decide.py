@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from onpurpose.core.arguments import both
 from onpurpose.core.call import MAX_NAME, Call, Identity
 from onpurpose.core.compile import CAPABILITY, CompiledPolicy, Step, route_of
-from onpurpose.core.decision import NO_POLICY, Code, Decision, PolicyRef, Reason, ShadowVerdict, denial
+from onpurpose.core.decision import NO_POLICY, Code, Decision, PolicyRef, Reason, ShadowVerdict, Unknown, denial
 from onpurpose.core.facts import Answer, Facts, Malformed
 from onpurpose.core.matching import remember
 from onpurpose.core.outcome import Outcome
@@ -18,6 +19,9 @@ from onpurpose.core.unknown import explain_unknown
 
 _NO_CAPABILITY = "the capability is not dotted segments of letters, digits, `_` and `-`"
 _ALLOW, _DENY = Outcome.ALLOW, Outcome.DENY
+
+_Doubt: TypeAlias = tuple[Decision, str, tuple[Unknown, ...]]
+"""What was decided had the rule fired, in words that this cannot be told, and what of it was not."""
 
 
 NO_RULE = denial(Code.NO_RULE_MATCHED, "no rule matches, and what no rule allows is denied")
@@ -214,7 +218,8 @@ def _together(each: list[Decision] | None, opinion: Opinion, asked: Asked | None
 
 
 def _join(said: list[Decision]) -> Decision:
-    return Decision(max([decision.outcome for decision in said]), lambda: _reasons(said))
+    outcome = max([decision.outcome for decision in said])
+    return Decision(outcome, lambda: Decision(outcome, _reasons(said)))
 
 
 def _reasons(decisions: list[Decision]) -> tuple[Reason, ...]:
@@ -323,25 +328,37 @@ def _with_floors(
 
 def _why(  # noqa: PLR0913, PLR0917  all that the decision was made of
     outcome: Outcome, decided: Step | None, unsure: list[Step], compiled: CompiledPolicy, call: Call, facts: Facts
-) -> tuple[Reason, ...]:
-    """Each doubt that counted (of allowing rules too, where no rule fired), and what stands beside it."""
-    reasons = [_unsure(step, compiled, call, facts) for step in unsure if decided is None or step.outcome > _ALLOW]
+) -> Decision:
+    """Each doubt that counted (of allowing rules too, where no rule fired), and what stands beside it.
+
+    Calls that leave the same in doubt share the decision: all its words are the policy's or ours.
+    """
+    doubts = tuple(
+        [
+            (step.decision, step.doubt, explain_unknown(step, facts, compiled, call.capability))
+            for step in unsure
+            if decided is None or step.outcome > _ALLOW
+        ]
+    )
+    beside = None if unsure[-1].outcome is _DENY else NO_RULE
     if decided is not None:
-        reasons.append(decided.decision.reasons[0])
-    elif unsure[-1].outcome is not _DENY:
-        reasons.append(NO_RULE.reasons[0])
+        beside = decided.decision
+    key = (beside, doubts)
+    return compiled.doubts.get(key) or remember(compiled.doubts, key, _doubtful(outcome, doubts, beside))
+
+
+def _doubtful(outcome: Outcome, doubts: tuple[_Doubt, ...], beside: Decision | None) -> Decision:
+    reasons = [_unsure(*doubt) for doubt in doubts]
+    if beside is not None:
+        reasons.append(beside.reasons[0])
     reasons.sort(key=lambda reason: reason.outcome is not outcome)
-    return tuple(reasons)
+    return Decision(outcome, tuple(reasons))
 
 
-def _unsure(step: Step, compiled: CompiledPolicy, call: Call, facts: Facts) -> Reason:
+def _unsure(fired: Decision, doubt: str, unknown: tuple[Unknown, ...]) -> Reason:
+    told = fired.reasons[0]
     return Reason(
-        code=Code.RULE_UNKNOWN,
-        outcome=step.outcome,
-        message=step.doubt,
-        rule=step.decision.reasons[0].rule,
-        unknown=explain_unknown(step, facts, compiled, call.capability),
-        route=step.decision.reasons[0].route,
+        code=Code.RULE_UNKNOWN, outcome=told.outcome, message=doubt, rule=told.rule, unknown=unknown, route=told.route
     )
 
 

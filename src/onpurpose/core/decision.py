@@ -117,29 +117,37 @@ class ShadowVerdict(Struct, frozen=True, gc=False, kw_only=True):
 class Decision:
     """The outcome of a call and its reasons, the decisive ones first. Never changed once made.
 
-    Reasons that no rule made beforehand are worked out when they are first asked for: `reasons` is
-    then a function without arguments. `written` remembers their JSON, once a record needed it.
+    Where no rule made it beforehand, the decision that gives the reasons is worked out when they are first
+    asked for: a function without arguments stands in their place. `written` remembers the reasons' JSON, once
+    a record needed it.
     """
 
     __slots__ = ("_reasons", "outcome", "written")
 
-    def __init__(self, outcome: Outcome, reasons: tuple[Reason, ...] | Callable[[], tuple[Reason, ...]]) -> None:
+    def __init__(self, outcome: Outcome, reasons: tuple[Reason, ...] | Callable[[], Decision]) -> None:
         self.outcome = outcome
-        self._reasons = reasons
+        self._reasons: tuple[Reason, ...] | Callable[[], Decision] | Decision = reasons
         self.written: orjson.Fragment | None = None
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
         """Why, the decisive reasons first."""
         reasons = self._reasons
-        if not isinstance(reasons, tuple):
-            reasons = self._reasons = reasons()
-        return reasons
+        return reasons if isinstance(reasons, tuple) else self.settle().reasons
 
     @property
     def settled(self) -> bool:
         """Whether the reasons are worked out: the decision then holds nothing of the call but words."""
-        return isinstance(self._reasons, tuple)
+        return isinstance(self._reasons, tuple | Decision)
+
+    def settle(self) -> Decision:
+        """The decision that gives the reasons: itself, or one that calls alike may share."""
+        reasons = self._reasons
+        if isinstance(reasons, tuple):
+            return self
+        if not isinstance(reasons, Decision):
+            reasons = self._reasons = reasons()
+        return reasons
 
     def __repr__(self) -> str:
         return f"Decision({self.outcome!s}, {', '.join(str(reason.code) for reason in self.reasons)})"

@@ -232,11 +232,18 @@ class Facts:
 
     def contains(self, needles: tuple[Needle, ...]) -> Answer:
         """Whether any of the texts occurs in a string of the payload; unknown where only folded or in a key."""
-        if any(text in one for text, _ in needles for one in self.texts):
-            return True
+        for text, _ in needles:  # loops, not generators: this is asked of most calls
+            for one in self.texts:
+                if text in one:
+                    return True
         self.haystack or self.fold()
-        if any(sought in self.folded or any(text in key for key in self.keys) for text, sought in needles):
-            return None
+        folded = self.folded
+        for text, sought in needles:
+            if sought in folded:
+                return None
+            for key in self.keys:
+                if text in key:
+                    return None
         return False
 
     def fold(self) -> Container[str]:

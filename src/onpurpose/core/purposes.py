@@ -242,12 +242,12 @@ class Declared:
         matched = [self.policies[number] for number in _numbers(self.matches(standing, asked))]
         lives = [policy.token_ttl_minutes * 60 for _, policy in matched]
 
-        def why() -> tuple[Reason, ...]:
-            return self._why(outcome, standing, asked)
+        def decision() -> Decision:
+            return Decision(outcome, self._why(outcome, standing, asked))
 
         return Opinion(
             outcome=outcome,
-            decision=Decision(outcome, why() if certain else why),
+            decision=decision() if certain else Decision(outcome, decision),
             matched=tuple([ref for ref, _ in matched]),
             ttl_seconds=0 if outcome is _DENY else min(purpose.ttl_seconds, *lives),
         )

@@ -125,7 +125,11 @@ _NAMES = ("allow", "warn", "require_approval", "deny")
 
 def write_reasons(decision: Decision) -> orjson.Fragment:
     """The reasons as JSON, remembered in `decision.written`: most calls share a decision that a rule made."""
-    decision.written = written = orjson.Fragment(orjson.dumps([_reason(reason) for reason in decision.reasons]))
+    settled = decision.settle()
+    written = settled.written
+    if written is None:
+        written = orjson.Fragment(orjson.dumps([_reason(reason) for reason in settled.reasons]))
+    decision.written = settled.written = written
     return written
 
 
