@@ -121,6 +121,30 @@ def test_a_card_number_among_other_digits_is_masked(text: str) -> None:
     assert "1111" not in shown
 
 
+CARD = 4111111111111111
+NUMBERS = [
+    CARD, -CARD, float(CARD), Decimal(CARD), Decimal("4111111111111111.00"), Decimal("4.111111111111111E+15"),
+    5500005555555559, 4222222222222, 6304000000000000000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_card_number_that_is_no_text_is_masked(number: object) -> None:
+    for payload in ({"pan": number}, {"a": "x", "pan": number}, {"a": [{"b": number}]}, {"a": {"b": [1, number, "x"]}}):
+        shown = json.dumps(masked(payload))
+        assert "[masked: card number]" in shown
+        assert not re.search("[0-9]{9}", shown)
+    assert MASKING.context({"tenant": "acme", "pan": number}) == {"tenant": "acme", "pan": "[masked: card number]"}
+
+
+@pytest.mark.parametrize(
+    "number", [CARD + 1, 1700000000000, 1763800000000000, 10**18, 411111111111, 0, -(1 << 63), 4111.1111111111, 4e300]
+)
+def test_a_number_that_is_no_card_number_is_kept(number: float) -> None:
+    for payload in ({"n": number}, {"a": "x", "n": number}, {"a": [{"b": number}]}):
+        assert masked(payload) == payload
+
+
 OTHERS = [
     "ls -la", "rm -rf /tmp/x", "curl https://example.com/a?b=c", "the password is not written here", "token", "basic",
     "Bearer of news", "sk-", "skate-park-opening-hours", "risk-assessment-of-the-year", "task-1",
@@ -267,6 +291,11 @@ VALUES = st.recursive(
 def test_masking_what_is_masked_changes_nothing(value: object) -> None:
     once = MASKING.value(value)
     assert orjson.dumps(MASKING.value(once)) == orjson.dumps(once)
+
+
+@given(st.integers(2 * 10**11, 8 * 10**19))
+def test_a_whole_number_is_masked_where_its_text_is(number: int) -> None:
+    assert ("masked" in str(masked({"n": number}))) == ("masked" in str(masked({"n": str(number)})))
 
 
 @given(TEXTS, TEXTS)

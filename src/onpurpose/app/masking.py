@@ -56,6 +56,7 @@ _PATTERNS = {
 _CARD = re.compile(r"(?<![0-9])(?<![0-9]\.)[2-6](?:[ -]?[0-9]){12,18}(?![0-9])")
 _CARD_HINT = r"[2-6](?:[ -]?[0-9]){12}"
 _CARD_DIGITS = 13
+_LEAST_CARD, _MOST_CARD = 10**12, 10**19
 _SHORTEST = 8
 """Characters of the shortest text that can hold a secret: `pwd=1234`."""
 
@@ -109,7 +110,7 @@ class Masking:
 
     def payload(self, payload: object, facts: Facts) -> object:
         """The payload as JSON can hold it, secrets masked; itself, where there is nothing to mask."""
-        if not facts.direct or self._hint(facts.joined) or self._any_secret(facts.keys):
+        if not facts.direct or facts.long or self._hint(facts.joined) or self._any_secret(facts.keys):
             return self.value(payload)
         if self._apart and any(map(self._hint, facts.texts)):
             return self.value(payload)
@@ -160,7 +161,10 @@ class Masking:
             return [self.value(item) for item in value]
         if isinstance(value, bytes):
             return f"[{len(value)} bytes]"
-        return _json_number(value)
+        if isinstance(value, int | float | Decimal) and _is_card_number(value):
+            return "[masked: card number]"
+        shown = _json_number(value)
+        return self.text(shown) if isinstance(shown, str) else shown
 
     def _entry(self, key: str, item: object) -> tuple[str, object]:
         return self.text(key), MASK if self.is_secret(key) and _hides(key, item) else self.value(item)
@@ -251,6 +255,14 @@ def _json_number(value: Any) -> object:
     if isinstance(value, float):
         return float(value) if isfinite(value) else str(float(value))
     return str(value) if isinstance(value, Decimal) else "[unreadable]"
+
+
+def _is_card_number(value: int | float | Decimal) -> bool:
+    """Whether the number's digits are those of a card, were they a text."""
+    if isinstance(value, Decimal) and not value.is_finite():
+        return False
+    size: Any = abs(value)
+    return _LEAST_CARD <= size < _MOST_CARD and size == int(size) and _is_card(str(int(size)))
 
 
 def _masked_card(match: re.Match[str]) -> str:

@@ -19,6 +19,7 @@ from onpurpose.core.values import ABSENT, OPAQUE, entries, scalars_under
 Answer: TypeAlias = bool | None
 """Kleene's three values; `None` is unknown."""
 
+_LONG = 10**12
 _MIN_INT, _MAX_INT = -(1 << 63), (1 << 63) - 1
 _JSON = frozenset({str, int, float, bool, type(None), dict, list})
 
@@ -74,19 +75,20 @@ class Facts:
     """The facts of one call. Raises `Malformed` when its payload cannot be read at all.
 
     `opaque`: something in the payload could hold anything; `blurred`: some text in it cannot be read;
-    `direct`: JSON writes equal payloads equally, without a canonical form of ours.
+    `direct`: JSON writes equal payloads equally, without a canonical form of ours. `long`: a whole number of
+    13 digits or more may be in it.
     """
 
     __slots__ = (
         "_size", "_values", "amount_keys", "amounts_read", "blurred", "context", "direct", "flat", "folded",
-        "haystack", "joined", "keys", "opaque", "path_keys", "paths_read", "payload", "texts",
+        "haystack", "joined", "keys", "long", "opaque", "path_keys", "paths_read", "payload", "texts",
     )  # fmt: skip
 
     def __init__(self, call: Call) -> None:
         payload: Any = call.payload
         self.payload = payload
         self.context = call.policy_context
-        self.opaque = self.blurred = False
+        self.opaque = self.blurred = self.long = False
         self.direct = True
         self.haystack: Container[str] | None = None
         self.amount_keys: frozenset[str] | None = None
@@ -98,8 +100,8 @@ class Facts:
                 if kind is str and value.isascii():
                     texts.append(value)
                 elif kind is int:
-                    if not _MIN_INT <= value <= _MAX_INT:
-                        self.direct = False
+                    if not -_LONG < value < _LONG:
+                        self.direct = self._is_plain_number(value) and self.direct
                 elif kind is float:
                     self.direct = self.direct and _is_direct(value)
                 elif kind is not bool and value is not None:
@@ -145,9 +147,15 @@ class Facts:
             elif kind is dict or kind is list:
                 if not self._plain(value, depth + 1):
                     return False
-            elif kind is not bool and value is not None and not _is_direct(value):
+            elif kind is not bool and value is not None and not self._is_plain_number(value):
                 return False
         return True
+
+    def _is_plain_number(self, value: object) -> bool:
+        """Whether it is a number that JSON writes as all that equal it; a long one is noted."""
+        if type(value) is int and not -_LONG < value < _LONG:
+            self.long = True
+        return _is_direct(value)
 
     def _is_small(self) -> bool:
         return sum(map(len, self.texts)) + sum(map(len, self.keys)) <= MAX_TEXT
@@ -211,7 +219,7 @@ class Facts:
             self.blurred = True
         elif value is OPAQUE:
             self.opaque = True
-        if not (value is None or type(value) is bool or _is_direct(value)):
+        if not (value is None or type(value) is bool or self._is_plain_number(value)):
             self.direct = False
 
     def _text(self, text: str, into: list[str]) -> None:
