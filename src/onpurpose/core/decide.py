@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
 from onpurpose.core.arguments import both
 from onpurpose.core.call import MAX_NAME, Call, Identity
 from onpurpose.core.compile import CAPABILITY, CompiledPolicy, Step, route_of
-from onpurpose.core.decision import NO_POLICY, Code, Decision, PolicyRef, Reason, ShadowVerdict, Unknown, denial
+from onpurpose.core.decision import NO_POLICY, Code, Decision, PolicyRef, Reason, ShadowVerdict, denial
 from onpurpose.core.facts import Answer, Facts, Malformed
 from onpurpose.core.matching import remember
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.policy import Rule
 from onpurpose.core.purposes import NO_PURPOSES, REQUIRED, SILENT, Asked, Opinion, Rules, Verdict
 from onpurpose.core.risk import UNTOLD, assess
-from onpurpose.core.unknown import explain_unknown
+from onpurpose.core.unknown import explain_doubts
 
 _NO_CAPABILITY = "the capability is not dotted segments of letters, digits, `_` and `-`"
 _ALLOW, _DENY = Outcome.ALLOW, Outcome.DENY
-
-_Doubt: TypeAlias = tuple[Decision, str, tuple[Unknown, ...]]
-"""What was decided had the rule fired, in words that this cannot be told, and what of it was not."""
 
 
 NO_RULE = denial(Code.NO_RULE_MATCHED, "no rule matches, and what no rule allows is denied")
@@ -329,37 +325,10 @@ def _with_floors(
 def _why(  # noqa: PLR0913, PLR0917  all that the decision was made of
     outcome: Outcome, decided: Step | None, unsure: list[Step], compiled: CompiledPolicy, call: Call, facts: Facts
 ) -> Decision:
-    """Each doubt that counted (of allowing rules too, where no rule fired), and what stands beside it.
-
-    Calls that leave the same in doubt share the decision: all its words are the policy's or ours.
-    """
-    doubts = tuple(
-        [
-            (step.decision, step.doubt, explain_unknown(step, facts, compiled, call.capability))
-            for step in unsure
-            if decided is None or step.outcome > _ALLOW
-        ]
-    )
+    """Each doubt that counted (of allowing rules too, where no rule fired), and what stands beside it."""
+    doubted = [step for step in unsure if decided is None or step.outcome > _ALLOW]
     beside = None if unsure[-1].outcome is _DENY else NO_RULE
-    if decided is not None:
-        beside = decided.decision
-    key = (beside, doubts)
-    return compiled.doubts.get(key) or remember(compiled.doubts, key, _doubtful(outcome, doubts, beside))
-
-
-def _doubtful(outcome: Outcome, doubts: tuple[_Doubt, ...], beside: Decision | None) -> Decision:
-    reasons = [_unsure(*doubt) for doubt in doubts]
-    if beside is not None:
-        reasons.append(beside.reasons[0])
-    reasons.sort(key=lambda reason: reason.outcome is not outcome)
-    return Decision(outcome, tuple(reasons))
-
-
-def _unsure(fired: Decision, doubt: str, unknown: tuple[Unknown, ...]) -> Reason:
-    told = fired.reasons[0]
-    return Reason(
-        code=Code.RULE_UNKNOWN, outcome=told.outcome, message=doubt, rule=told.rule, unknown=unknown, route=told.route
-    )
+    return explain_doubts(outcome, doubted, decided.decision if decided else beside, compiled, facts, call.capability)
 
 
 def _with_risk(decision: Decision, compiled: CompiledPolicy, call: Call, facts: Facts) -> Decision:

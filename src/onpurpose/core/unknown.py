@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeAlias
 
 from onpurpose.core.compile import CompiledPolicy, Step
-from onpurpose.core.decision import Unknown
+from onpurpose.core.decision import Code, Decision, Reason, Unknown
 from onpurpose.core.facts import Facts
+from onpurpose.core.matching import remember
+from onpurpose.core.outcome import Outcome
 from onpurpose.core.policy import (
     Amount,
     Argument,
@@ -18,8 +21,43 @@ from onpurpose.core.policy import (
 )
 from onpurpose.core.wording import entry
 
+_Doubt: TypeAlias = tuple[Decision, str, tuple[Unknown, ...]]
+"""What was decided had the rule fired, in words that this cannot be told, and what of it was not."""
 
-def explain_unknown(step: Step, facts: Facts, compiled: CompiledPolicy, capability: str) -> tuple[Unknown, ...]:
+
+def explain_doubts(  # noqa: PLR0913, PLR0917  all that the decision was made of
+    outcome: Outcome,
+    steps: list[Step],
+    beside: Decision | None,
+    compiled: CompiledPolicy,
+    facts: Facts,
+    capability: str,
+) -> Decision:
+    """The decision that gives as reasons why it cannot be told whether rules fire, and the one that stands beside.
+
+    Calls that leave the same in doubt share it: all its words are the policy's or ours.
+    """
+    doubts = tuple([(step.decision, step.doubt, _explain(step, facts, compiled, capability)) for step in steps])
+    key = (beside, doubts)
+    return compiled.doubts.get(key) or remember(compiled.doubts, key, _doubtful(outcome, doubts, beside))
+
+
+def _doubtful(outcome: Outcome, doubts: tuple[_Doubt, ...], beside: Decision | None) -> Decision:
+    reasons = [_unsure(*doubt) for doubt in doubts]
+    if beside is not None:
+        reasons.append(beside.reasons[0])
+    reasons.sort(key=lambda reason: reason.outcome is not outcome)
+    return Decision(outcome, tuple(reasons))
+
+
+def _unsure(fired: Decision, doubt: str, unknown: tuple[Unknown, ...]) -> Reason:
+    told = fired.reasons[0]
+    return Reason(
+        code=Code.RULE_UNKNOWN, outcome=told.outcome, message=doubt, rule=told.rule, unknown=unknown, route=told.route
+    )
+
+
+def _explain(step: Step, facts: Facts, compiled: CompiledPolicy, capability: str) -> tuple[Unknown, ...]:
     """What was unknown of the rule, the capability first."""
     found: list[Unknown] = []
     if not step.sure:
