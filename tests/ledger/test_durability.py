@@ -149,7 +149,7 @@ def test_the_write_ahead_log_does_not_grow_without_end(log: Log) -> None:
         for _ in range(150):
             ledger.append(large).result(30)
         size = wal.stat().st_size
-    assert size < 100_000_000
+    assert size < 20_000_000
     assert log.verify().ok
 
 

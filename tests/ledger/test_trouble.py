@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -20,18 +21,24 @@ from tests.ledger.log import Log, body
 needs_root = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can set this up")
 
 
-@pytest.fixture
-def tiny(tmp_path: Path) -> Iterator[Log]:
-    """A log on a file system of one mebibyte."""
-    folder = tmp_path / "tiny"
+@contextlib.contextmanager
+def mounted(folder: Path, size: str) -> Iterator[Log]:
+    """A log on a file system of its own."""
     folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=False, capture_output=True
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=False, capture_output=True
     )
-    if mounted.returncode:
+    if done.returncode:
         pytest.skip("this user may not mount a file system")
     yield Log(folder)
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Log]:
+    """A log on a file system of one mebibyte."""
+    with mounted(tmp_path / "tiny", "1m") as log:
+        yield log
 
 
 @needs_root
@@ -52,6 +59,25 @@ def test_a_full_disk_fails_appends_until_there_is_room(tiny: Log) -> None:
     assert tiny.numbers() == [1, 2]
     assert len(tiny.records()) == 2 + outcomes.count(None) + tiny.verify().chains
     assert tiny.verify().findings == ()
+
+
+@needs_root
+def test_a_disk_that_is_full_while_pages_are_moved_loses_nothing(tmp_path: Path) -> None:
+    large = Record("decision", b'"' + b"x" * 100_000 + b'"')
+    with mounted(tmp_path / "small", "8m") as log, log.ledger() as ledger:
+        ledger.append(Record("decision", body(1))).result(30)
+        ballast = log.folder / "ballast"
+        ballast.write_bytes(b"x" * 6_500_000)  # room for the write-ahead log, and none for what is moved out of it
+        kept = 0
+        while ledger.status()["last_error"] is None:
+            kept += ledger.append(large).exception(30) is None
+        assert "disk" in str(ledger.status()["last_error"])
+        assert kept * 100_000 > 1 << 20
+        ballast.unlink()
+        ledger.append(Record("decision", body(2))).result(30)
+        assert len(log.records()) >= kept + 3
+        assert log.numbers() == [1, 2]
+        assert log.verify().findings == ()
 
 
 def test_a_file_size_limit_fails_appends_and_loses_nothing_acknowledged(log: Log) -> None:

@@ -31,7 +31,7 @@ _MIGRATION_LOCK = 0x6F6E7075_0001
 _ALONE_LOCK = 0x6F6E7075_0002
 _POOL = {"pool_size": 5, "max_overflow": 10, "pool_timeout": STATEMENT_SECONDS, "pool_use_lifo": True}
 
-# The log's own keeper moves pages into the file long before; this is for a file without a log being written.
+# The log's writer moves pages into the file long before; this is for a file without a log being written.
 _WAL_PAGES = 1 << 14
 _PRAGMAS = (
     "PRAGMA trusted_schema = OFF",

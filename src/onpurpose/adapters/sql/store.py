@@ -122,9 +122,13 @@ class Store:
         self._anchored = True
 
     def drain(self) -> None:
-        """Move the write-ahead log into the database as far as readers allow."""
+        """Move the write-ahead log into the database as far as readers allow; `LedgerError` when that fails."""
         if self._connection is not None:
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            try:
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            except sqlite3.Error as error:
+                self.disconnect()
+                raise describe(self._path, error) from error
 
     def disconnect(self) -> None:
         """Close the file; the next group opens it again. An open transaction is rolled back."""

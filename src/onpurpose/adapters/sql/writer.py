@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from onpurpose.adapters.sql.groups import MAX_PENDING, MAX_PENDING_BYTES, GroupLedger, Item
-from onpurpose.adapters.sql.keeper import Keeper
 from onpurpose.adapters.sql.store import Store
 from onpurpose.core.record import LedgerError
 from onpurpose.ports import Signer
 
 CHECKPOINT_SECONDS = 1.0
 """How often, at most, a checkpoint is signed while records come."""
+
+STEP = 1 << 20
+"""After how many bytes of records the write-ahead log is moved into the database: a move takes a few milliseconds.
+
+Without it the log grows without end. A thread beside the writer could move more at once, but not all: what
+comes meanwhile keeps the log from beginning anew, and what the disk was not yet told to keep piles up.
+"""
 
 
 class SqliteLedger(GroupLedger):
@@ -53,7 +60,7 @@ class SqliteLedger(GroupLedger):
             signer=self._signer,
             busy_timeout=self._busy_timeout,
         )
-        self._keeper = Keeper(self._path)
+        self._unmoved = 0  # bytes of records since the write-ahead log was moved
 
     def _write(self, part: list[Item]) -> None:
         group = self._taken(part)
@@ -69,34 +76,30 @@ class SqliteLedger(GroupLedger):
         try:
             with self._rest:
                 receipts = self._store.write(bodies, sign=sign, last=last)
-                if self._keeper.note(sum(map(len, bodies))):
-                    self._store.drain()
         except Exception as error:  # whatever it is, whoever waits must be told
             self._fail(group, error)
         else:
             self._keep(group, receipts)
+            self._unmoved += sum(map(len, bodies))
         if sign:
             self._sign_at = time.monotonic() + self._checkpoint_seconds
-            self._anchor()
+            self._after(self._store.anchor)
+        if self._unmoved >= STEP:
+            self._unmoved = 0
+            self._after(self._store.drain)
 
-    def _anchor(self) -> None:
+    def _after(self, work: Callable[[], None]) -> None:
+        """What follows once the records are durable and whoever waits was told."""
         try:
             with self._rest:
-                self._store.anchor()
-        except LedgerError as error:
-            # The records are durable and signed; what is missing shows in the status, and the
-            # next checkpoint tries again.
+                work()
+        except LedgerError as error:  # it shows in the status, and the next time tries again
             self._last_error = str(error)
-
-    def _disconnect(self) -> None:
-        self._keeper.join()
-        super()._disconnect()
 
     # Around a fork. A child must not inherit an open database, not even to close it.
 
     def _before_fork(self) -> None:
         self._rest.acquire()
-        self._keeper.join()
         self._store.disconnect()
 
     def _after_fork_in_parent(self) -> None:
