@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 from common import CASES, CONTEXT, HERE, HeadLedger, Table, percentile, policy_text, report, spread, target
 from onpurpose import Gate
-from onpurpose.adapters.clock import BREATH_SECONDS
+from onpurpose.adapters.clock import BREATH_SECONDS, SWITCH_SECONDS
 
 MANY = 10_000
 ROUNDS = 9
@@ -68,11 +69,11 @@ def tables() -> list[Table]:
         f"target: no call of one caller waits over 1 ms: {longest:,.0f} us, {target(longest, LIMIT_US)}",
         f"what a swap itself holds up, its longest turn: {turn:,.0f} us, {target(turn, LIMIT_US)}; the rest: waking up",
         f"without a swap the longest wait is {alone:,.0f} us, beside a thread that rests as often {bare:,.0f} us",
-        "as many rests: a thread sleeps as often as the swap did, and does nothing in between: what handing over takes",
+        "as many rests: a thread sleeps as often as the swap did, turns as quick, and does nothing in between",
         f"medians of {ROUNDS} rounds; timed are the calls from the change of the file until {SECONDS:g} s later",
         "longest turn: processor time of the loading thread between two rests, which no neighbour can lengthen",
         "no swap: the same time without a change; what waits there is the scheduler's and the neighbours' doing",
-        "four callers share one interpreter lock, whose turns last 5 ms, with or without a swap",
+        "four callers share one interpreter lock, whose turns last 5 ms, and 0.2 ms while a policy is taken up",
         "the ledger chains and keeps the last hash; the gate looks at the file every 50 ms",
     ]
     head = [
@@ -176,8 +177,11 @@ class Turns:
 
 
 def _rest(times: int) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
     for _ in range(times):
         time.sleep(BREATH_SECONDS)
+    sys.setswitchinterval(before)
 
 
 class Pauses:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import subprocess
 import sys
 import threading
 import time
+import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from onpurpose.adapters.clock import Beat, Ids, SystemClock
+from onpurpose.adapters.clock import SWITCH_SECONDS, TURN_SECONDS, Beat, Ids, SystemClock
 
 DEADLINE = 20
 
@@ -111,6 +113,103 @@ def test_a_beat_may_be_so_slow_that_it_never_comes() -> None:
     heart = Heart()
     Beat(heart.beat, float("inf")).stop()
     assert heart.beats == 0
+
+
+class Labour:
+    """Long work, which stops where a test wants to look."""
+
+    def __init__(self) -> None:
+        self.amid, self.go_on = threading.Event(), threading.Event()
+        self.interval = 0.0
+
+    def work(self, pace: Callable[[], None]) -> None:
+        if self.amid.is_set():
+            return
+        started = time.perf_counter()
+        while time.perf_counter() - started < 2 * TURN_SECONDS:
+            pass
+        pace()
+        self.interval = sys.getswitchinterval()
+        self.amid.set()
+        self.go_on.wait(DEADLINE)
+
+
+@pytest.fixture
+def usual() -> Iterator[float]:
+    """How long a thread waits for the interpreter, as the process has it."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.004)
+    yield sys.getswitchinterval()
+    sys.setswitchinterval(before)
+
+
+def settled(interval: float) -> bool:
+    deadline = time.monotonic() + DEADLINE
+    while sys.getswitchinterval() != interval and time.monotonic() < deadline:
+        threading.Event().wait(0.001)
+    return sys.getswitchinterval() == interval
+
+
+def test_threads_take_turns_quickly_while_any_is_at_long_work_and_then_as_before(usual: float) -> None:
+    first, second = Labour(), Labour()
+    beats = [Beat(one.work, 0.001) for one in (first, second)]
+    assert first.amid.wait(DEADLINE)
+    assert second.amid.wait(DEADLINE)
+    assert first.interval == second.interval == pytest.approx(SWITCH_SECONDS)
+    first.go_on.set()
+    assert sys.getswitchinterval() == first.interval
+    second.go_on.set()
+    assert settled(usual)
+    for beat in beats:
+        beat.stop()
+
+
+def test_work_that_is_short_changes_nothing(usual: float) -> None:
+    heart = Heart()
+    beat = Beat(heart.beat, 0.001)
+    assert heart.beaten.wait(DEADLINE)
+    assert sys.getswitchinterval() == usual
+    beat.stop()
+
+
+def test_who_changes_the_turns_meanwhile_keeps_them(usual: float) -> None:
+    labour = Labour()
+    before = set(threading.enumerate())
+    beat = Beat(labour.work, 0.001)
+    (thread,) = set(threading.enumerate()) - before
+    assert labour.amid.wait(DEADLINE)
+    sys.setswitchinterval(0.003)
+    wanted = sys.getswitchinterval()
+    labour.go_on.set()
+    beat.stop()
+    thread.join(DEADLINE)
+    assert sys.getswitchinterval() == wanted != usual
+
+
+def test_turns_that_are_shorter_already_stay(usual: float) -> None:
+    sys.setswitchinterval(SWITCH_SECONDS / 2)
+    shorter = sys.getswitchinterval()
+    labour = Labour()
+    beat = Beat(labour.work, 0.001)
+    assert labour.amid.wait(DEADLINE)
+    assert labour.interval == shorter
+    labour.go_on.set()
+    beat.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_forked_amid_long_work_takes_turns_as_usual(usual: float) -> None:
+    labour = Labour()
+    beat = Beat(labour.work, 0.001)
+    assert labour.amid.wait(DEADLINE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads
+        child = os.fork()
+    if child == 0:
+        os._exit(0 if sys.getswitchinterval() == usual else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    labour.go_on.set()
+    beat.stop()
 
 
 FORKED = """\

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -13,11 +14,18 @@ from itertools import count
 
 log = logging.getLogger("onpurpose")
 
-TURN_SECONDS = 0.0003
+TURN_SECONDS = 0.0002
 """How long work in the background keeps the interpreter, before others may have it."""
 
-BREATH_SECONDS = 0.0005
+BREATH_SECONDS = 0.0003
 """How long it then rests: longer than a thread that waits for the interpreter takes to wake up."""
+
+SWITCH_SECONDS = 0.0002
+"""How long, while such work goes on, a thread waits for the interpreter before it asks for it.
+
+After Python's own 5 ms the work would take five times as long, and so would whatever waits for its end;
+and a turn that takes longer than it should is ended by whoever waits.
+"""
 
 
 class SystemClock:
@@ -89,11 +97,13 @@ def _beat(
         if gc.isenabled():  # a full collection amid the work would hold up every thread; `Pace` does the small ones
             hushed.set()
             gc.disable()
+        pace = Pace()
         try:
-            call(Pace())
+            call(pace)
         except Exception:
             log.exception("what is done every %s s failed, and is tried again", seconds)
         finally:
+            pace.end()
             if hushed.is_set():
                 hushed.clear()
                 gc.enable()
@@ -105,9 +115,58 @@ class Pace:
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
+        self._long = False
 
     def __call__(self) -> None:
         if time.perf_counter() - self._since > TURN_SECONDS:
+            if not self._long:
+                self._long = True
+                _switching.shorten()
             time.sleep(BREATH_SECONDS)
             self._since = time.perf_counter()
             gc.collect(0)  # part of the turn that now begins
+
+    def end(self) -> None:
+        """The work is done."""
+        if self._long:
+            self._long = False
+            _switching.restore()
+
+
+class _Switching:
+    """How often threads take turns, which is the whole process's: short as long as any of ours is at long work."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._working = 0
+        self._found = self._ours = 0.0
+        os.register_at_fork(after_in_child=self._revive)
+
+    def shorten(self) -> None:
+        with self._lock:
+            self._working += 1
+            if self._working == 1:
+                self._found = sys.getswitchinterval()
+                if self._found > SWITCH_SECONDS:
+                    sys.setswitchinterval(SWITCH_SECONDS)
+                self._ours = sys.getswitchinterval()
+
+    def restore(self) -> None:
+        with self._lock:
+            self._working -= 1
+            if self._working == 0:
+                self._put_back()
+
+    def _put_back(self) -> None:
+        if sys.getswitchinterval() == self._ours:  # else somebody has set another meanwhile, which stays
+            sys.setswitchinterval(self._found)
+
+    def _revive(self) -> None:
+        """In a forked child, in which nobody is at work."""
+        self._lock = threading.Lock()
+        if self._working:
+            self._working = 0
+            self._put_back()
+
+
+_switching = _Switching()
