@@ -268,6 +268,42 @@ def test_a_step_takes_a_batch_and_knows_how_much_is_left() -> None:
     assert seen == [(10, 15), (10, 5), (5, 0), (0, 0)]
 
 
+def test_a_log_at_rest_costs_no_look_at_the_feed() -> None:
+    log, shelf = Chains(a=[decision("1")]), Shelf()
+    looks: list[int] = []
+    position = shelf.position
+    shelf.position = lambda: (looks.append(1), position())[1]  # type: ignore[method-assign]
+    projector = Projector(log, shelf)
+    while projector.step():
+        pass
+    seen = len(looks)
+    assert [projector.step() for _ in range(5)] == [0] * 5
+    assert len(looks) == seen
+    log.bodies["a"].append(decision("2"))
+    assert projector.step() == 1
+    assert ids(shelf) == ["1", "2"]
+
+
+def test_another_that_comes_further_amid_a_step_is_no_reason_to_begin_anew() -> None:
+    log, shelf = Chains(a=[decision("1")]), Shelf()
+    first, second = Projector(log, shelf), Projector(log, shelf)
+    while first.step() + second.step():
+        pass
+    chains, epoch = log.chains, shelf.epochs
+
+    def overtaken() -> dict[str, int]:
+        seen = chains()
+        log.chains = chains  # type: ignore[method-assign]
+        log.bodies["a"].append(decision("3"))
+        second.step()
+        return seen
+
+    log.bodies["a"].append(decision("2"))
+    log.chains = overtaken  # type: ignore[method-assign]
+    first.step()
+    assert (shelf.epochs, ids(shelf)) == (epoch, ["1", "2", "3"])
+
+
 def test_it_runs_until_it_is_told_to_stop() -> None:
     told: list[int] = []
 

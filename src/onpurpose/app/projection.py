@@ -201,6 +201,7 @@ class Projector:
         self._batch = batch
         self._names = Names(feed.dimensions)
         self._left: Position | None = None
+        self._done: Mapping[str, int] | None = None  # the log when the feed had all of it
         self._ahead: dict[str, deque[_Item]] = {}
         self._behind = 0
         self._counts_on = True
@@ -229,10 +230,12 @@ class Projector:
             pass
 
     def _step(self) -> int:
+        if self._done is not None and not self._counts_on and self._follow.chains() == self._done:
+            return 0  # whoever has added to the feed since would have taken a record that was not there then
         position = self._feed.position()
         if position != self._left:
             self._forget()
-        newest = self._follow.chains()
+        newest = self._follow.chains()  # after the position: another may have come further meanwhile
         if any(seq > newest.get(chain, 0) for chain, seq in position.chains.items()):
             self._forget()
             self._feed.clear()
@@ -252,6 +255,7 @@ class Projector:
             self._left = position
         taken = self._left.chains
         self._behind = sum(seq - taken.get(chain, 0) for chain, seq in behind.items())
+        self._done = None if self._behind else newest
         if self._counts_on:
             self._counts_on = self._feed.count_on(COUNTED) > 0
         return len(items)
@@ -286,7 +290,7 @@ class Projector:
         """What is remembered may be wrong: another projector was at work, or a batch did not arrive."""
         self._names.forget()
         self._ahead.clear()
-        self._left = None
+        self._left = self._done = None
         self._counts_on = True  # the other may have been one that does not count
 
 
