@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import ipaddress
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,16 @@ import click
 
 from onpurpose.cli.output import Exit, debug_option, fail, say
 from onpurpose.core.errors import OnPurposeError
+
+
+def _networks(context: click.Context, _: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    for text in given:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            cure = "name an address, or a network as `10.0.0.0/8` with no bits beside its own"
+            raise click.BadParameter(f"`{text[:100]}` is no address: {cure}", context) from None
+    return given
 
 
 @click.command("serve")
@@ -23,6 +34,8 @@ from onpurpose.core.errors import OnPurposeError
 @click.option("--archive-folder", metavar="DIR", help="Where days of a log in PostgreSQL lie that were archived.")
 @click.option("--issuer", default="onpurpose", show_default=True, help="The service's name in tokens, best its URL.")
 @click.option("--cors-origin", "origins", multiple=True, help="An origin whose pages may ask. Repeatable.")
+@click.option("--trusted-proxy", "proxies", multiple=True, metavar="ADDRESS", callback=_networks,
+              help="A proxy's address, or network, that is believed whom it speaks for. Repeatable.")  # fmt: skip
 @click.option("--per-minute", type=click.IntRange(1), help="The rate limit of keys without one of their own.")
 @click.option("--certificate", type=click.Path(exists=True, path_type=Path), help="PEM file, for TLS.")
 @click.option("--key", type=click.Path(exists=True, path_type=Path), help="PEM file of the certificate's key.")
@@ -35,6 +48,7 @@ def serve(  # noqa: PLR0913, PLR0917  these are its settings
     archive_folder: str | None,
     issuer: str,
     origins: tuple[str, ...],
+    proxies: tuple[str, ...],
     per_minute: int | None,
     certificate: Path | None,
     key: Path | None,
@@ -56,7 +70,7 @@ def serve(  # noqa: PLR0913, PLR0917  these are its settings
             fail(f"`{error.name}` is not installed", "pip install 'onpurpose[server]'")
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        settings = Settings(cors_origins=origins, per_minute=per_minute or PER_MINUTE)
+        settings = Settings(cors_origins=origins, trusted_proxies=proxies, per_minute=per_minute or PER_MINUTE)
         options = Options(
             database=database, directory=directory, archive_folder=archive_folder, issuer=issuer, settings=settings
         )

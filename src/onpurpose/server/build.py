@@ -24,6 +24,7 @@ from onpurpose.server import evaluate, health, openapi, stream
 from onpurpose.server.body import check_length
 from onpurpose.server.connection import Connection
 from onpurpose.server.evaluate import Evaluate, send_problem
+from onpurpose.server.forwarded import Forwarded
 from onpurpose.server.headers import secure
 from onpurpose.server.identity import STATE, authenticate, permit
 from onpurpose.server.limits import Limits
@@ -98,7 +99,9 @@ class App:
         self._stream = Stream(services)
         starlette = Starlette(routes=[*services.routes, *_frame(services)], exception_handlers={**services.answers})
         starlette.router.redirect_slashes = False  # a redirect would name whatever host the client wrote
-        self._rest = _Rest(services, limits, self._stream, starlette)
+        self._rest: ASGIApp = _Rest(services, limits, self._stream, starlette)
+        if services.settings.trusted_proxies:
+            self._rest = Forwarded(self._rest, services.settings.trusted_proxies)
         self._http: ASGIApp = self._answer
         if services.settings.cors_origins:
             self._http = CORSMiddleware(

@@ -105,12 +105,14 @@ class Feed(Protocol):
 class Settings:
     """How the service behaves. Sizes in bytes, times in seconds.
 
-    `cors_origins` are the origins whose pages may ask (none); `max_body` of an evaluate; `patience` is how
+    `cors_origins` are the origins whose pages may ask (none); `trusted_proxies` the addresses and networks of
+    proxies that are believed whom they speak for; `max_body` of an evaluate; `patience` is how
     long a record may take before its call is denied, `body_seconds` how long a body may take to arrive.
     `per_minute` is the limit of keys without one of their own.
     """
 
     cors_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     max_body: int = 1 << 20
     patience: float = 10.0
     body_seconds: float = 10.0
