@@ -63,7 +63,7 @@ def test_two_loops_in_two_threads_share_a_gate(durable: Gate) -> None:
 def test_one_loop_after_another_is_served_and_none_is_kept(durable: Gate) -> None:
     for _ in range(5):
         assert all(result.allowed for result in asyncio.run(many(durable, 3)))
-    assert len(waiting._bells) <= 2
+    assert sum(loop.is_closed() for loop in waiting._bells) <= 1  # a server of other tests may have one that runs
 
 
 def test_the_fields_are_those_of_evaluate(durable: Gate, tmp_path: Path) -> None:
