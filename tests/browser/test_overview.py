@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.chromium import Browsing
 from tests.browser.watching import LOOKS, busy_house, look, too_small, wider_than_window
@@ -56,3 +56,26 @@ def test_nothing_jumps_and_the_page_is_small(browsing: Browsing, house: Watchers
 
 def test_what_is_pressed_on_a_phone_is_44_pixels_high(browsing: Browsing, house: Watchers) -> None:
     assert too_small(look(browsing, house, "/", device="phone")) == []
+
+
+def test_a_chart_waits_for_its_style(browsing: Browsing, house: Watchers) -> None:
+    page = (window := look(browsing, house, "/decisions")).page
+    held: list[Route] = []
+    page.route("**/*uplot*.css*", lambda route: held.append(route))  # noqa: PLW0108  Playwright takes no method of C
+    page.goto(house.url + "/", wait_until="commit")
+    page.evaluate("""new Promise((done) => {
+      const look = () => ("uPlot" in window ? requestAnimationFrame(() => setTimeout(done, 50)) : setTimeout(look, 5));
+      look();
+    })""")
+    assert (len(held), page.locator(".u-wrap").count()) == (1, 0)
+    held[0].continue_()
+    expect(page.locator(".u-wrap")).to_have_count(1)
+    assert window.shift() == (0, [])
+
+
+def test_a_chart_is_drawn_where_its_style_cannot_be_had(browsing: Browsing, house: Watchers) -> None:
+    page = (window := look(browsing, house, "/decisions")).page
+    window.expected.append("Failed to load resource")
+    page.route("**/*uplot*.css*", lambda route: route.abort())
+    page.goto(house.url + "/")
+    expect(page.locator(".u-wrap")).to_have_count(1)

@@ -94,6 +94,7 @@ def test_an_agent_that_waits_outlives_the_service(own_office: Office) -> None:
     assert result.approval is not None
     with ThreadPoolExecutor(1) as agent:
         waiting = agent.submit(result.approval.wait, 60)
+        own_office.message(result.approval.id)  # one that was about to leave would leave when its lease has ended
         own_office.kill()
         own_office.start()
         case.grant_in_slack(result.approval.id)

@@ -171,12 +171,16 @@
     }, [told.times, ...told.series.map((one) => one.values)], plot));
   };
   let loading = null;
-  const load = () => loading ??= new Promise((done) => {
-    const style = Object.assign(document.createElement("link"), { rel: "stylesheet", href: document.body.dataset.uplotStyle });
-    const script = Object.assign(document.createElement("script"), { src: document.body.dataset.uplot });
-    script.addEventListener("load", done);
-    document.head.append(style, script);
+  const loaded = (tag, values, ...ends) => new Promise((done) => {
+    const part = Object.assign(document.createElement(tag), values);
+    for (const end of ends) part.addEventListener(end, done);
+    document.head.append(part);
   });
+  // Drawn before its style is here, a chart would jump when it comes.
+  const load = () => loading ??= Promise.all([
+    loaded("link", { rel: "stylesheet", href: document.body.dataset.uplotStyle }, "load", "error"),
+    loaded("script", { src: document.body.dataset.uplot }, "load"),
+  ]);
   const resized = new ResizeObserver((entries) => {
     for (const { target } of entries) charts.get(target)?.setSize({ width: target.clientWidth, height: target.clientHeight - 32 });
   });
