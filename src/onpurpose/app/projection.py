@@ -172,11 +172,15 @@ def _read(stored: Stored) -> _Item:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         head = _read_head(stored.body)
         return _Item(head.at, stored.chain, stored.seq, head, None)
-    if body.kind == "decision" and (body.outcome not in BY_NAME or any(v.would not in BY_NAME for v in body.shadow)):
+    if body.kind == "decision" and (body.outcome not in BY_NAME or (body.shadow and not _is_told(body.shadow))):
         head = _Head(UNREADABLE, body.workspace, body.at)
         return _Item(head.at, stored.chain, stored.seq, head, None)
     told = body if body.kind in {"decision", _WITHDRAWN} else None
     return _Item(body.at, stored.chain, stored.seq, body, told)
+
+
+def _is_told(shadow: list[Verdict]) -> bool:
+    return all(verdict.would in BY_NAME for verdict in shadow)
 
 
 def _read_head(body: bytes) -> _Head:
@@ -333,7 +337,7 @@ def _entry(n: int, item: _Item, body: _Body) -> Entry:
     reason = body.reasons[0] if body.reasons else _Reason()
     identity = body.identity or _NOTHING
     decided_by = (reason.rule and reason.rule.at) or reason.policy
-    would = [BY_NAME[verdict.would] for verdict in body.shadow]
+    shadow = body.shadow
     return Entry(
         n=n,
         workspace=kept(body.workspace),
@@ -349,17 +353,20 @@ def _entry(n: int, item: _Item, body: _Body) -> Entry:
         digest=None if body.digest is None else kept(body.digest),
         chain=item.chain,
         seq=item.seq,
-        shadow_outcome=max(would) if would else None,
-        newly_blocked=any(verdict.newly_blocked for verdict in body.shadow),
+        shadow_outcome=max([BY_NAME[verdict.would] for verdict in shadow]) if shadow else None,
+        newly_blocked=bool(shadow) and any(verdict.newly_blocked for verdict in shadow),
     )
 
 
 def _policies(body: _Body) -> set[str]:
     """The names of the policies that had a say, live or in shadow."""
     names = {policy.source for policy in body.policies}
-    names.update(policy.name for policy in body.purpose_policies)
-    names.update(verdict.name for verdict in body.shadow)
-    names.update(reason.policy.name for reason in body.reasons if isinstance(reason.policy, _Named))
+    for told in (body.purpose_policies, body.shadow):
+        if told:
+            names.update([policy.name for policy in told])
+    for reason in body.reasons:
+        if isinstance(reason.policy, _Named):
+            names.add(reason.policy.name)
     return {kept(name) for name in names if name}
 
 
