@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -59,6 +60,10 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}"
 """What an agent may write wherever it writes."""
 
 
+_NUMBERS = itertools.count(1)
+"""Of workspaces, over all houses: what tests keep by their names must not meet."""
+
+
 @dataclass
 class Desks:
     """The service. `app` has its pages; `parts` is what they are made of."""
@@ -68,11 +73,10 @@ class Desks:
     app: Starlette
     own: OwnProofs
     signed_in: SignedIn
-    numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 10_000)))
 
     def workspace(self) -> Place:
         """A workspace with ada and bob, who approve; vic looks; ann is its admin; pia promotes; wim writes."""
-        name = f"acme{next(self.numbers)}"
+        name = f"acme{next(_NUMBERS)}"
         self.house.access.put(Workspace(id=name, name=name.title(), created_at=0), notes=[])
         return Place(self, name).filled()
 
