@@ -18,8 +18,9 @@ from starlette.types import Receive, Scope, Send
 from onpurpose.core.access import ApiKey
 from onpurpose.core.record import Receipt, Record
 from onpurpose.core.result import Result
+from onpurpose.server import evaluate
 from onpurpose.server.build import App, Services, Settings, make_server
-from onpurpose.server.evaluate import ROW
+from onpurpose.server.evaluate import ROW, ROW_SECONDS
 from onpurpose.server.listening import bind
 from tests.app.logs import RECEIPT, Scripted, never, stuck
 from tests.server.serving import Gates, gate, secret_of, services
@@ -309,7 +310,10 @@ class Rows:
 
 
 @pytest.mark.parametrize(("count", "answered"), [(1, [1]), (ROW, [ROW]), (2 * ROW + 5, [ROW, 2 * ROW, 2 * ROW + 5])])
-def test_calls_that_come_at_once_are_judged_in_rows(count: int, answered: list[int]) -> None:
+def test_calls_that_come_at_once_are_judged_in_rows(
+    count: int, answered: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "ROW_SECONDS", 600)  # however slow the machine is
     rows = Rows()
     app = App(services(gathering=rows))
     key = f"Bearer {secret_of('asker')}".encode()
@@ -327,6 +331,32 @@ def test_calls_that_come_at_once_are_judged_in_rows(count: int, answered: list[i
     assert {reply.status for reply in rows.replies} == {200}
 
 
+class Slow(Gates):
+    """Takes longer than a row may."""
+
+    def begin(self, *asked: Any, **more: Any) -> Any:
+        started = time.perf_counter()
+        while time.perf_counter() - started < ROW_SECONDS:
+            pass
+        return super().begin(*asked, **more)
+
+
+def test_a_row_of_calls_that_take_long_ends_early() -> None:
+    rows = Rows()
+    app = App(services(Slow({"acme": gate()}), gathering=rows))
+    key = f"Bearer {secret_of('asker')}".encode()
+
+    async def run() -> None:
+        for number in range(3):
+            rows.replies.append(Kept())
+            app.direct.begin(key, CALL % number, rows.replies[-1])
+        while len(rows.answered) < 3:
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert rows.answered == [1, 2, 3]
+
+
 def test_one_call_of_a_row_that_goes_wrong_leaves_the_others() -> None:
     rows = Rows()
     app = App(services(gathering=rows))
@@ -336,7 +366,7 @@ def test_one_call_of_a_row_that_goes_wrong_leaves_the_others() -> None:
         for authorization, body in [(key, OPEN), (b"Bearer nobody", OPEN), (key, b"{"), (key, OPEN)]:
             rows.replies.append(Kept())
             app.direct.begin(authorization, body, rows.replies[-1])
-        while not rows.answered:
+        while any(reply.status is None for reply in rows.replies):
             await asyncio.sleep(0)
 
     asyncio.run(run())

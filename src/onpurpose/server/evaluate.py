@@ -61,7 +61,10 @@ STRIDE = 16
 """How many calls of a batch are judged before others get their turn."""
 
 ROW = 64
-"""How many calls that came at once are judged in a row: about 5 ms."""
+"""How many calls that came at once are judged in a row at most."""
+
+ROW_SECONDS = 0.02
+"""After how long a row ends: large calls must not hold up others, nor the records of those before them."""
 
 MAX_IDEMPOTENCY_KEY = 255
 _WORKERS = 8
@@ -118,11 +121,13 @@ class Evaluate:
         self._row.append((authorization, body, reply, perf_counter()))
 
     def _judge_row(self) -> None:
-        row, loop = self._row, asyncio.get_running_loop()
+        row, loop, until = self._row, asyncio.get_running_loop(), perf_counter() + ROW_SECONDS
         bell = bell_of(loop)
         with self._services.gathering():
             for _ in range(min(len(row), ROW)):
                 self._judge_now(bell, *row.popleft())
+                if perf_counter() > until:
+                    break
         if row:
             loop.call_soon(self._judge_row)
 
