@@ -185,6 +185,8 @@ def test_a_page_that_knows_of_a_new_feed_tells_the_streams_that_do_not(
 def test_streams_outlast_a_feed_that_cannot_be_read_for_a_while_and_new_ones_end_at_once(house: Watchers) -> None:
     with stream(house, connected(house.get("/decisions"))) as lines:
         next(lines)
+        house.call()
+        assert next_event(lines)[1]  # it has joined those who are told
         rename(house, "feed_state", "away")
         with house.visitor() as visitor, visitor.client.stream("GET", "/decisions/live?after=other.1") as other:
             assert "".join(other.iter_text()) == "retry: 1000\n\n"
