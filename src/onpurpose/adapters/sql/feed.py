@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Table, insert, select
+from sqlalchemy import Connection, Engine, Row, Table, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from onpurpose.adapters.sql import feed_tables, outcomes, schema
@@ -29,6 +30,9 @@ from onpurpose.core.feed import Batch, Entry, Event, Judged, Page, Position, Sea
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.record import LedgerError, Stored
 from onpurpose.core.revision import ConflictError, StoreError
+
+STRIDE = 500
+"""How many rows a statement adds to SQLite: each step of one gives the interpreter away, and waits for it again."""
 
 
 class SqlFeed:
@@ -191,8 +195,7 @@ def _insert(connection: Connection, table: Table, rows: Sequence[tuple[object, .
     if not rows:
         return
     if connection.dialect.name == "sqlite":
-        statement = str(insert(table).compile(dialect=connection.dialect))
-        connection.exec_driver_sql(statement, list(rows))
+        _insert_many(connection, table, rows)
         return
     raw: Any = connection.connection.cursor()
     names = ", ".join(column.name for column in table.columns)
@@ -202,6 +205,14 @@ def _insert(connection: Connection, table: Table, rows: Sequence[tuple[object, .
                 copy.write_row(row)
     except connection.dialect.loaded_dbapi.Error as error:
         raise StoreError(f"the feed cannot be written: {error}") from error
+
+
+def _insert_many(connection: Connection, table: Table, rows: Sequence[tuple[object, ...]]) -> None:
+    one = f"({', '.join('?' * len(table.columns))})"
+    for start in range(0, len(rows), STRIDE):
+        part = rows[start : start + STRIDE]
+        statement = f"INSERT INTO {table.name} VALUES {', '.join([one] * len(part))}"  # noqa: S608  our own words
+        connection.exec_driver_sql(statement, tuple(chain.from_iterable(part)))
 
 
 def _decision_row(entry: Entry) -> tuple[object, ...]:
