@@ -55,7 +55,7 @@ from onpurpose.server.services import Services
 
 log = logging.getLogger("onpurpose")
 
-FOLLOW_SECONDS = 0.1
+FOLLOW_SECONDS = 0.05
 """How long the projector rests once it has come as far as the log: the more there is at once, the less each costs."""
 
 CHORE_SECONDS = 1.0
