@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from onpurpose.core.call import Call
 from onpurpose.server import connection
 from onpurpose.server.problems import MOST_FAULTS, ProblemError
-from onpurpose.server.question import MAX_APPROVAL_ID, call_faults, read_call, read_json
+from onpurpose.server.question import MAX_APPROVAL_ID, call_faults, read_call, read_call_by_field, read_json
 from onpurpose.server.services import Settings
 from tests.server.serving import Served, post, read_all, secret_of, services, serving
 
@@ -178,6 +179,45 @@ def test_any_json_is_a_call_or_a_problem(value: object) -> None:
         )  # fmt: skip
         assert policy is None or isinstance(policy, str)
         assert approval_id == value.get("approval_id")
+
+
+TEXTS = st.text(max_size=8)
+GROUPS = st.none() | st.lists(TEXTS | JSON, max_size=3)
+PEOPLE = JSON | st.fixed_dictionaries({}, optional={"user_id": TEXTS | JSON, "groups": GROUPS, "role": TEXTS})
+ELEMENTS = st.none() | st.lists(TEXTS | JSON, max_size=3)
+CALLS = st.fixed_dictionaries(
+    {"agent_id": TEXTS, "capability": TEXTS},
+    optional={
+        **dict.fromkeys(FIELDS[4:6] + FIELDS[7:9], st.none() | TEXTS),
+        "payload": JSON,
+        "policy_context": st.none() | JSON | st.dictionaries(TEXTS, JSON, max_size=2),
+        "identity": PEOPLE,
+        "elements": ELEMENTS,
+        "conversation": st.none() | TEXTS | JSON,
+        "policy": st.none() | TEXTS,
+        "policy_path": st.none() | TEXTS,
+        "approval_id": st.none() | TEXTS,
+    },
+)
+
+
+def read_by(read: Callable[[Any], tuple[Call, str | None, str | None]], value: object) -> object:
+    """All that is read of a body, or the problem that is answered."""
+    try:
+        call, *beside = read(value)
+    except ProblemError as problem:
+        return problem.body()
+    return [getattr(call, name) for name in Call.__struct_fields__], beside
+
+
+@given(CALLS)
+def test_a_call_is_read_the_same_at_once_and_field_by_field(value: dict[str, Any]) -> None:
+    assert read_by(read_call, value) == read_by(read_call_by_field, value)
+
+
+@given(st.fixed_dictionaries({"agent_id": TEXTS, "capability": TEXTS, "payload": JSON}))
+def test_a_payload_is_handed_on_as_it_was_read(value: dict[str, Any]) -> None:
+    assert read_call(value)[0].payload is value["payload"]
 
 
 # -- HTTP

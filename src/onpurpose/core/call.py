@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from msgspec import Struct
 
@@ -20,8 +19,7 @@ MAX_NAME = 512
 """How long a capability or an agent's id may be, in characters."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True, forbid_unknown_fields=True):
     """The person on whose behalf the agent acts; `None` in a call means anonymous."""
 
     user_id: str

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 import orjson
+from msgspec import ValidationError, convert
 
 from onpurpose.core.call import Call, Identity
 from onpurpose.server.problems import MOST_FAULTS, Fault, invalid, not_json, pointer
@@ -100,8 +101,29 @@ def _pairs(pairs: list[tuple[str, object]]) -> None:
         seen.add(name)
 
 
+class _Asked(Call, eq=False, forbid_unknown_fields=True):
+    """A call with what is asked beside it, in the form that nearly all have: it is read in one step."""
+
+    policy_context: Any = None
+    policy: str | None = None
+    policy_path: str | None = None
+    approval_id: str | None = None
+
+
 def read_call(value: Any) -> tuple[Call, str | None, str | None]:
     """The call, the policy it names, and the approval whose grant it is to use. Raises the 422 problem."""
+    try:
+        asked = convert(value, _Asked)
+    except ValidationError:
+        return read_call_by_field(value)
+    context = asked.policy_context
+    if asked.policy_path is None and asked.approval_id is None and (context is None or type(context) is dict):
+        return asked, asked.policy, None
+    return read_call_by_field(value)
+
+
+def read_call_by_field(value: Any) -> tuple[Call, str | None, str | None]:
+    """As `read_call`, of any form, with each fault in its place."""
     faults = call_faults(value)
     if faults:
         raise invalid(faults)
