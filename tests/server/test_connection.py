@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 import threading
@@ -18,9 +17,7 @@ from starlette.types import Receive, Scope, Send
 from onpurpose.core.access import ApiKey
 from onpurpose.core.record import Receipt, Record
 from onpurpose.core.result import Result
-from onpurpose.server import evaluate
 from onpurpose.server.build import App, Services, Settings, make_server
-from onpurpose.server.evaluate import ROW, ROW_SECONDS
 from onpurpose.server.listening import bind
 from tests.app.logs import RECEIPT, Scripted, never, stuck
 from tests.server.serving import Gates, gate, secret_of, services
@@ -284,90 +281,3 @@ def test_who_asks_before_it_is_idle_for_so_long_is_not_closed() -> None:
         end = time.monotonic() + 1.3
         while time.monotonic() < end:
             assert talk.ask(request())[0] == 200
-
-
-class Kept:
-    """Where an answer goes."""
-
-    def __init__(self) -> None:
-        self.status: int | None = None
-
-    def send(self, status: int, headers: bytes, body: bytes) -> None:
-        self.status = status
-
-
-class Rows:
-    """Counts the rows in which calls are judged, and how many were answered when each ended."""
-
-    def __init__(self) -> None:
-        self.replies: list[Kept] = []
-        self.answered: list[int] = []
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        yield
-        self.answered.append(sum(reply.status is not None for reply in self.replies))
-
-
-@pytest.mark.parametrize(("count", "answered"), [(1, [1]), (ROW, [ROW]), (2 * ROW + 5, [ROW, 2 * ROW, 2 * ROW + 5])])
-def test_calls_that_come_at_once_are_judged_in_rows(
-    count: int, answered: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(evaluate, "ROW_SECONDS", 600)  # however slow the machine is
-    rows = Rows()
-    app = App(services(gathering=rows))
-    key = f"Bearer {secret_of('asker')}".encode()
-
-    async def run() -> None:
-        for number in range(count):
-            rows.replies.append(Kept())
-            app.direct.begin(key, CALL % number, rows.replies[-1])
-        assert rows.answered == []
-        while len(rows.answered) < len(answered):
-            await asyncio.sleep(0)
-
-    asyncio.run(run())
-    assert rows.answered == answered
-    assert {reply.status for reply in rows.replies} == {200}
-
-
-class Slow(Gates):
-    """Takes longer than a row may."""
-
-    def begin(self, *asked: Any, **more: Any) -> Any:
-        started = time.perf_counter()
-        while time.perf_counter() - started < ROW_SECONDS:
-            pass
-        return super().begin(*asked, **more)
-
-
-def test_a_row_of_calls_that_take_long_ends_early() -> None:
-    rows = Rows()
-    app = App(services(Slow({"acme": gate()}), gathering=rows))
-    key = f"Bearer {secret_of('asker')}".encode()
-
-    async def run() -> None:
-        for number in range(3):
-            rows.replies.append(Kept())
-            app.direct.begin(key, CALL % number, rows.replies[-1])
-        while len(rows.answered) < 3:
-            await asyncio.sleep(0)
-
-    asyncio.run(run())
-    assert rows.answered == [1, 2, 3]
-
-
-def test_one_call_of_a_row_that_goes_wrong_leaves_the_others() -> None:
-    rows = Rows()
-    app = App(services(gathering=rows))
-    key = f"Bearer {secret_of('asker')}".encode()
-
-    async def run() -> None:
-        for authorization, body in [(key, OPEN), (b"Bearer nobody", OPEN), (key, b"{"), (key, OPEN)]:
-            rows.replies.append(Kept())
-            app.direct.begin(authorization, body, rows.replies[-1])
-        while any(reply.status is None for reply in rows.replies):
-            await asyncio.sleep(0)
-
-    asyncio.run(run())
-    assert [reply.status for reply in rows.replies] == [200, 401, 400, 200]

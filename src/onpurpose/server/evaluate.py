@@ -7,10 +7,9 @@ wrong on it is a problem document or a denial, and never a pass.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import perf_counter
@@ -21,30 +20,28 @@ from starlette.types import Receive, Scope, Send
 from onpurpose.core.access import ApiKey
 from onpurpose.core.access import Scope as Right
 from onpurpose.core.call import Call
-from onpurpose.core.claim import Claim, ClaimState
 from onpurpose.core.outcome import Outcome
+from onpurpose.core.record import Receipt
 from onpurpose.core.result import Result
-from onpurpose.core.revision import StoreError
+from onpurpose.ports import Promised
 from onpurpose.server.answer import write_answer, write_batch
 from onpurpose.server.body import Gone, read_body
 from onpurpose.server.connection import Reply
 from onpurpose.server.headers import BARE, Headers, secure
 from onpurpose.server.identity import authenticate, permit
 from onpurpose.server.limits import Limits
+from onpurpose.server.once import Once
 from onpurpose.server.problems import (
     MEDIA_TYPE,
-    Fault,
     ProblemError,
-    conflict,
     internal,
-    invalid,
     method_not_allowed,
     rate_limited,
     unavailable,
 )
 from onpurpose.server.question import read_batch, read_call, read_json
-from onpurpose.server.services import Idempotency, Pending, Services
-from onpurpose.waiting import Bell, bell_of, done
+from onpurpose.server.services import Pending, Services
+from onpurpose.waiting import bell_of, done
 
 log = logging.getLogger("onpurpose")
 
@@ -66,12 +63,12 @@ ROW = 64
 ROW_SECONDS = 0.02
 """After how long a row ends: large calls must not hold up others, nor the records of those before them."""
 
-MAX_IDEMPOTENCY_KEY = 255
 _WORKERS = 8
 
 _Asked: TypeAlias = tuple[Call, str | None, str | None]
 _Begun: TypeAlias = tuple[bytes | None, bytes, Reply, float]
-_Work = Callable[[ApiKey, bytes], Awaitable[bytes]]
+_Judged: TypeAlias = tuple[Pending, ApiKey, Reply, float]
+_Keys: TypeAlias = dict[bytes | None, ApiKey]
 
 
 class Evaluate:
@@ -89,6 +86,7 @@ class Evaluate:
         self._begin = services.evaluator.begin
         self._metrics = services.metrics
         self._workers = ThreadPoolExecutor(_WORKERS, "onpurpose-evaluate")
+        self._once = Once(services.idempotency, services.clock, self._workers)
         self._tasks: set[asyncio.Task[None]] = set()
         self._row: deque[_Begun] = deque()
         self.path = PATH.encode()
@@ -122,33 +120,56 @@ class Evaluate:
 
     def _judge_row(self) -> None:
         row, loop, until = self._row, asyncio.get_running_loop(), perf_counter() + ROW_SECONDS
-        bell = bell_of(loop)
+        keys: _Keys = {}
+        judged: list[_Judged] = []
         with self._services.gathering():
             for _ in range(min(len(row), ROW)):
-                self._judge_now(bell, *row.popleft())
+                one = self._judge_now(keys, *row.popleft())
+                if one is not None:
+                    judged.append(one)
                 if perf_counter() > until:
                     break
+        self._end_row(judged, perf_counter() + self._settings.patience)
         if row:
             loop.call_soon(self._judge_row)
 
-    def _judge_now(self, bell: Bell, authorization: bytes | None, body: bytes, reply: Reply, began: float) -> None:
+    def _judge_now(
+        self, keys: _Keys, authorization: bytes | None, body: bytes, reply: Reply, began: float
+    ) -> _Judged | None:
         try:
-            key = self._admit(authorization)
-            asked = read_call(read_json(body))
-            if asked[2] is not None:
+            # One that came with the same header, at this very turn, was looked up already.
+            key = keys.get(authorization) or keys.setdefault(authorization, self._authenticate(authorization))
+            self._charge(key)
+            call, policy, approval_id = read_call(read_json(body))
+            if approval_id is not None:
                 self._later(self._resume(key, body, reply))
-                return
-            pending = self._judge(key, asked)
-            receipt = pending.receipt
-            if receipt is None or receipt.done():
-                self._end(pending, key, reply, began)
-            else:
-                bell.watch(receipt, self._settings.patience, partial(self._end, pending, key, reply, began))
+                return None
+            return self._begin(call, policy, workspace=key.workspace, key=key.id), key, reply, began
         except ProblemError as problem:
             self._refuse_on(reply, problem)
         except Exception:
             log.exception(_UNANSWERED)
             self._refuse_on(reply, internal())
+        return None
+
+    def _end_row(self, row: list[_Judged], until: float) -> None:
+        """Answer those whose records are durable, or that waited for long enough; the others once the last of them is.
+
+        Records that a thread appends become durable in their order: one promise is watched for a row of them.
+        """
+        late = perf_counter() >= until
+        left: list[_Judged] = []
+        last: Promised[Receipt] | None = None
+        for one in row:
+            receipt = one[0].receipt
+            if receipt is None or late or receipt.done():
+                self._end(*one)
+            else:
+                left.append(one)
+                last = receipt
+        if last is not None:
+            bell = bell_of(asyncio.get_running_loop())
+            bell.watch(last, max(until - perf_counter(), 0.0), partial(self._end_row, left, until))
 
     def _end(self, pending: Pending, key: ApiKey, reply: Reply, began: float) -> None:
         try:
@@ -228,17 +249,24 @@ class Evaluate:
         work = self._one if path == PATH else self._batch
         name = headers.get(b"idempotency-key")
         if name is not None:
-            return await self._once(key, name, path, body, work)
+            return await self._once.answer(key, name, path, body, work)
         answer = await work(key, body)
         return answer, False
 
     def _admit(self, authorization: bytes | None) -> ApiKey:
+        key = self._authenticate(authorization)
+        self._charge(key)
+        return key
+
+    def _authenticate(self, authorization: bytes | None) -> ApiKey:
         key = authenticate(self._services.authority, authorization, self._services.clock.now())
         permit(key, Right.EVALUATE)
+        return key
+
+    def _charge(self, key: ApiKey) -> None:
         wait = self._limits.take(key.id, key.per_minute)
         if wait:
             raise rate_limited(wait)
-        return key
 
     # -- one call, and many
 
@@ -308,41 +336,6 @@ class Evaluate:
                 raise unavailable("the call is allowed, but no token can be made for it now") from None
         return write_answer(result, token, self._settings.classifier)
 
-    # -- once
-
-    async def _once(self, key: ApiKey, name: bytes, path: str, body: bytes, work: _Work) -> tuple[bytes, bool]:
-        """The answer to the first request with this idempotency key, and whether it is a repeated one."""
-        kept = self._services.idempotency
-        if kept is None:
-            raise ProblemError(501, "not_kept", "this service remembers no idempotency keys: leave the header out")
-        if not 1 <= len(name) <= MAX_IDEMPOTENCY_KEY or not name.isascii():
-            raise invalid([Fault("Idempotency-Key", f"must be 1 to {MAX_IDEMPOTENCY_KEY} ASCII characters")])
-        mine = hashlib.sha256(key.id.encode() + b"\0" + name).digest()
-        asked = hashlib.sha256(path.encode() + b"\0" + body).digest()
-        claim = await self._store(kept.claim, key.workspace, mine, asked, self._services.clock.now())
-        if claim.state is not ClaimState.NEW:
-            return _first_answer(claim), True
-        try:
-            answer = await work(key, body)
-        except BaseException:  # nothing was answered, so nothing is remembered
-            await asyncio.shield(self._release(kept, key.workspace, mine))
-            raise
-        await self._store(kept.settle, key.workspace, mine, answer, self._services.clock.now())
-        return answer, False
-
-    async def _release(self, kept: Idempotency, workspace: str, mine: bytes) -> None:
-        try:
-            await self._in_thread(kept.release, workspace, mine)
-        except Exception:
-            log.exception("an idempotency key could not be released; it is void in a minute")
-
-    async def _store(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return await self._in_thread(function, *args, **kwargs)
-        except StoreError:
-            log.exception("an idempotency key could not be kept; its call is not answered")
-            raise unavailable("the store cannot be reached now, so that no idempotency key can be kept") from None
-
     async def _in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._workers, partial(function, *args, **kwargs))
 
@@ -371,11 +364,3 @@ def _problem_headers(problem: ProblemError) -> Headers:
 
 def _read_batch(body: bytes) -> list[tuple[Call, str | None]]:
     return read_batch(read_json(body))
-
-
-def _first_answer(claim: Claim) -> bytes:
-    if claim.state is ClaimState.BUSY:
-        raise conflict("a request with this idempotency key is being answered; ask again in a second")
-    if claim.state is ClaimState.OTHER or claim.body is None:
-        raise ProblemError(422, "idempotency_key_reused", "this idempotency key was used for another request")
-    return claim.body
