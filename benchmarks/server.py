@@ -357,7 +357,8 @@ def _serve_service(port: int, folder: Path) -> None:
     from onpurpose.server.build import Settings, build, run
     from onpurpose.service import Service
 
-    service = Service(Options(database=str(folder / "onpurpose.db"), settings=Settings(per_minute=1_000_000_000)))
+    settings = Settings(per_minute=1_000_000_000)
+    service = Service(Options(database=str(folder / "onpurpose.db"), settings=settings, feed_apart=True))
     assert service.first_key is not None  # the store is new
     (folder / "key").write_text(service.first_key.secret, encoding="ascii")
     run(build(service.services), port=port)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from onpurpose.adapters.signing import KeyFile, SecretKey
 from onpurpose.adapters.sql.engine import Store
-from onpurpose.adapters.sql.feed import SqlFeed, SqliteFollow, open_feed
+from onpurpose.adapters.sql.feed import SqlFeed, SqliteFollow
 from onpurpose.app.keeping import Keeping
 from onpurpose.app.masking import Masking
+from onpurpose.follower import Source
 from onpurpose.ports import Archive, Classifier, Clock, Ledger, Signer
 from onpurpose.server.services import Settings
 
@@ -29,6 +30,7 @@ class Options:
     database's file, unless given): the secret, the keys, the anchor. `secret_file`: what keys in the
     store are sealed with, unless `ONPURPOSE_SECRET` is set. `archive_folder`: where days of a log in
     PostgreSQL lie that were archived and let go. `issuer`: the service's name in tokens, best its URL.
+    `feed_apart`: the feed is kept up with the log by a process of its own, so that calls have this one for themselves.
     """
 
     database: str = "onpurpose.db"
@@ -36,6 +38,7 @@ class Options:
     secret_file: str | None = None
     archive_folder: str | None = None
     issuer: str = "onpurpose"
+    feed_apart: bool = False
     settings: Settings = field(default_factory=Settings)
     masking: Masking = field(default_factory=Masking)
     classifier: Classifier | None = None
@@ -48,8 +51,8 @@ class Place:
     def __init__(self, options: Options, secret: str) -> None:
         self.store: Store
         self._options = options
-        self._postgres = options.database.startswith(("postgresql:", "postgres:"))
-        self._path = Path(options.database.removeprefix("sqlite:///")).absolute()
+        self.source = Source.of(options.database)
+        self._postgres = self.source.is_postgres
         self.signer = self._signer(secret)
 
     @staticmethod
@@ -57,18 +60,13 @@ class Place:
         """Where files of this host lie."""
         if options.directory is not None:
             return Path(options.directory).absolute()
-        if options.database.startswith(("postgresql:", "postgres:")):
-            return Path.cwd()
-        return Path(options.database.removeprefix("sqlite:///")).absolute().parent
+        source = Source.of(options.database)
+        return Path.cwd() if source.is_postgres else source.path.parent
 
     def _signer(self, secret: str) -> Signer:
         if self._postgres:  # every process signs with one key, and all that they share is the secret
             return SecretKey(secret)
-        return KeyFile(f"{self._path}.key", f"{self._path}.pub")
-
-    @property
-    def _url(self) -> str:
-        return self._options.database.replace("postgres://", "postgresql://", 1)
+        return KeyFile(f"{self.source.path}.key", f"{self.source.path}.pub")
 
     @property
     def _anchor(self) -> Path:
@@ -79,20 +77,20 @@ class Place:
         if self._postgres:
             from onpurpose.adapters.sql.postgres.ledger import PostgresLedger  # noqa: PLC0415  an extra
 
-            return PostgresLedger(self._url, signer=self.signer, anchor=self._anchor)
+            return PostgresLedger(self.source.database, signer=self.signer, anchor=self._anchor)
         from onpurpose.adapters.sql.writer import SqliteLedger  # noqa: PLC0415  as above
 
-        return SqliteLedger(self._path, signer=self.signer)
+        return SqliteLedger(self.source.path, signer=self.signer)
 
     def archive(self) -> Archive:
         """The log, to be read."""
         if self._postgres:
             from onpurpose.adapters.sql.postgres.archive import PostgresArchive  # noqa: PLC0415  an extra
 
-            return PostgresArchive(self._url, anchor=self._anchor, archived=self._archived())
+            return PostgresArchive(self.source.database, anchor=self._anchor, archived=self._archived())
         from onpurpose.adapters.sql.reader import SqliteArchive  # noqa: PLC0415  as above
 
-        return SqliteArchive(self._path)
+        return SqliteArchive(self.source.path)
 
     def keeping(self, ledger: Ledger, clock: Clock, new_id: Callable[[int], str]) -> Keeping | None:
         """What lets go of archived days; `None` where the log is one file."""
@@ -100,7 +98,7 @@ class Place:
             return None
         from onpurpose.adapters.sql.postgres.days import PostgresDays  # noqa: PLC0415  an extra
 
-        return Keeping(PostgresDays(self._url), self._archived(), ledger, clock=clock, new_id=new_id)
+        return Keeping(PostgresDays(self.source.database), self._archived(), ledger, clock=clock, new_id=new_id)
 
     def _archived(self) -> DayFiles | None:
         from onpurpose.adapters.parquet import DayFiles  # noqa: PLC0415  an extra
@@ -110,12 +108,8 @@ class Place:
 
     def follow(self) -> SqliteFollow | PostgresFollow:
         """The log, to be followed."""
-        if self._postgres:
-            from onpurpose.adapters.sql.postgres.follow import PostgresFollow  # noqa: PLC0415  an extra
-
-            return PostgresFollow(self._url)
-        return SqliteFollow(self._path)
+        return self.source.follow()
 
     def feed(self, store: Store) -> SqlFeed:
         """The feed: beside the tables of PostgreSQL, and in a file of its own with SQLite."""
-        return SqlFeed(store.engine) if self._postgres else open_feed(f"{self._path}.feed")
+        return self.source.feed(store)

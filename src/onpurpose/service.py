@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from platform import node
 
@@ -31,7 +30,7 @@ from onpurpose.app.gate import Gate, Pending
 from onpurpose.app.keys import NewKey
 from onpurpose.app.policies import Policies
 from onpurpose.app.presence import Presence
-from onpurpose.app.projection import Follow, Projector
+from onpurpose.app.projection import Follow
 from onpurpose.app.tokens import Tokens
 from onpurpose.app.workspace import Workspaces
 from onpurpose.core.access import ApiKey
@@ -40,8 +39,8 @@ from onpurpose.core.chain import Report
 from onpurpose.core.errors import OnPurposeError
 from onpurpose.core.record import Stored
 from onpurpose.core.result import Result
-from onpurpose.core.revision import ConflictError
 from onpurpose.entrance import sign_ins
+from onpurpose.feeding import feeding
 from onpurpose.front import Uses, front
 from onpurpose.people import Asking, Means
 from onpurpose.place import Options, Place
@@ -55,16 +54,8 @@ from onpurpose.server.services import Services
 
 log = logging.getLogger("onpurpose")
 
-FOLLOW_SECONDS = 0.05
-"""How long the projector rests once it has come as far as the log: the more there is at once, the less each costs."""
-
 CHORE_SECONDS = 1.0
 """How often revocations are read again, notes of other processes are sent and uses of keys are written."""
-
-TROUBLE_SECONDS = 1.0
-
-MOST_BEHIND = 1_000_000
-"""A feed that is so many records behind the log is not ready to be read."""
 
 
 class Judge:
@@ -173,7 +164,7 @@ class Service:
             patience=options.settings.patience, classifier=options.classifier, asking=self.asking.consent,
         )  # fmt: skip
         self._services(options, gate, sessions, clock)
-        self._start()
+        self._start(apart=options.feed_apart)
 
     def _open_uses(self, options: Options, store: Store, vault: AesVault, clock: SystemClock, ids: Ids) -> None:
         documents, access = SqlDocuments(store), SqlAccess(store)
@@ -267,36 +258,19 @@ class Service:
         stale = self.workspaces.stale()
         if stale:
             missing.append(f"for {stale:.0f} s it could not be confirmed that what is in force is the newest")
-        if self._projector.behind > MOST_BEHIND:
-            missing.append(f"the feed is {self._projector.behind:,} records behind the log")
-        return missing
+        return missing + self._feeding.unready()
 
     # -- what goes on beside the answers
 
-    def _start(self) -> None:
-        self._projector = Projector(self._follow(), self.feed)
+    def _start(self, *, apart: bool) -> None:
+        self._feeding = feeding(self._place.source, self.feed, apart=apart)
+        self._closing.callback(self._feeding.close)  # before the feed, which is whole only then
         self._tell()
         self.asking.start()
-        for work in (lambda: self.workspaces.follow(self._stopped), self._project, self._do_chores):
+        for work in (lambda: self.workspaces.follow(self._stopped), self._do_chores):
             thread = threading.Thread(target=work, name="onpurpose-service", daemon=True)
             self._threads.append(thread)
             thread.start()
-
-    def _project(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                began = time.monotonic()
-                self._projector.step()
-                took = time.monotonic() - began  # as long again for the calls, which come first
-                self._stopped.wait(took if self._projector.behind else max(took, FOLLOW_SECONDS))
-            except ConflictError:  # another process is at it
-                self._stopped.wait(TROUBLE_SECONDS)
-            except OnPurposeError as error:
-                log.warning("the feed cannot follow the log: %s", error)
-                self._stopped.wait(TROUBLE_SECONDS)
-            except Exception:
-                log.exception("the feed could not follow the log")
-                self._stopped.wait(TROUBLE_SECONDS)
 
     def _do_chores(self) -> None:
         chores: tuple[Callable[[], object], ...] = (

@@ -72,8 +72,9 @@ def serve(  # noqa: PLR0913, PLR0917  these are its settings
         logging.getLogger("alembic").setLevel(logging.WARNING)
         settings = Settings(cors_origins=origins, trusted_proxies=proxies, per_minute=per_minute or PER_MINUTE)
         options = Options(
-            database=database, directory=directory, archive_folder=archive_folder, issuer=issuer, settings=settings
-        )
+            database=database, directory=directory, archive_folder=archive_folder, issuer=issuer, settings=settings,
+            feed_apart=True,
+        )  # fmt: skip
         try:
             sockets = listening.bind(host, port)
         except OSError as error:
