@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,9 @@ class Process:
         self._process.kill()
         self._end()
 
-    def stop(self) -> int:
+    def stop(self, word: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end, and wait; its exit code."""
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(word)
         return self._end()
 
     def _end(self) -> int:
@@ -101,6 +102,14 @@ class Process:
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._process.poll() is None
+
+
+def eventually(found: Callable[[], Any], seconds: float = 30) -> Any:
+    """What is found once there is something."""
+    until = time.monotonic() + seconds
+    while not (there := found()):
+        assert time.monotonic() < until, "it is not found"
+    return there
 
 
 def free_port() -> int:
