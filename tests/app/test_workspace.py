@@ -20,6 +20,7 @@ from onpurpose.app.policies import Policies
 from onpurpose.app.workspace import STALE_SECONDS, Workspaces
 from onpurpose.core.access import Workspace
 from onpurpose.core.call import Call, Identity
+from onpurpose.core.decision import Code
 from onpurpose.core.intent import Intent
 from onpurpose.core.outcome import Outcome
 from onpurpose.core.purpose import IntentClass
@@ -201,11 +202,25 @@ def test_what_can_not_be_read_in_shadow_changes_nothing(bench: Bench, kind: Kind
     assert bench.ask().outcome is Outcome.ALLOW
 
 
+def test_a_policy_that_is_not_there_is_recorded_by_the_name_that_was_asked_for_and_not_remembered(bench: Bench) -> None:
+    bench.put(Kind.POLICY, "shell", SHELL)
+    held = bench.workspaces["acme"]
+    asked = [f"strange{number}" for number in range(5)]
+    told = []
+    for name in asked:
+        assert bench.ask(policy=name).reasons[0].code is Code.POLICY_UNREADABLE
+        told += [policy["source"] for policy in bench.last()["policies"]]
+    assert told == asked
+    assert held.select("strange0", "ops", None) is not held.select("strange0", "ops", None)
+    assert held.select("shell", "ops", None) is held.select("shell", "ops", None)
+    assert held.select(None, "ops", None) is held.select(None, "ops", None)
+
+
 def test_what_did_not_change_is_not_compiled_again(bench: Bench) -> None:
     bench.put(Kind.POLICY, "shell", SHELL)
-    before, _ = bench.workspaces["acme"].select("shell", "ops", None)
+    before = bench.workspaces["acme"].select("shell", "ops", None).states
     bench.put(Kind.POLICY, "strict", STRICT)
-    after, _ = bench.workspaces["acme"].select("shell", "ops", None)
+    after = bench.workspaces["acme"].select("shell", "ops", None).states
     assert after[0] is before[0]
 
 

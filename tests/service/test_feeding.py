@@ -349,6 +349,36 @@ class Broken:
         raise self._error
 
 
+class Growing:
+    """A log to which two records are added whenever it was looked how far it reaches."""
+
+    def __init__(self) -> None:
+        self._length = 0
+
+    def chains(self) -> Mapping[str, int]:
+        self._length += 2
+        return {"a": self._length - 2}
+
+    def after(self, chain: str, seq: int, limit: int) -> list[Stored]:
+        body = b'{"kind":"decision","id":"d","outcome":"allow"}'
+        return [Stored(number, chain, number, b"", body) for number in range(seq + 1, self._length + 1)][:limit]
+
+
+def test_a_feed_that_has_more_than_the_log_had_is_not_behind(source: Source) -> None:
+    stopped, told = threading.Event(), list[int]()
+
+    def tell(behind: int, _: str) -> None:
+        told.append(behind)
+        if len(told) == 3:
+            stopped.set()
+
+    with closing(source.feed()) as feed:
+        projector = Projector(Growing(), feed)
+        keep_up(projector, stopped, tell, rest=0)
+        assert projector.behind < 0, "there is such a case"
+    assert told == [0, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("error", "trouble", "logged"),
     [

@@ -244,12 +244,10 @@ def _new(revision: Revision) -> Standing:
 
 def outcome(held: InForce, told: Recollected) -> Outcome:
     """What is in force comes to on a recorded call. Raises `Malformed` for one that cannot be judged."""
-    if held.refusal is not None:
+    selected = held.select(told.policy, told.call.agent_id, told.call.policy_context)
+    if selected.refusal is not None:
         return Outcome.DENY
-    states, rules = held.select(told.policy, told.call.agent_id, told.call.policy_context)
-    if any(state.refusal is not None for state in states):
-        return Outcome.DENY
-    return judge(rules, told.call, read_facts(told.call), told.at).decision.outcome
+    return judge(selected.rules, told.call, read_facts(told.call), told.at).decision.outcome
 
 
 class _Judging:
@@ -293,8 +291,9 @@ class _Judging:
 
     def _judge(self, entry: Entry, told: Recollected, facts: Facts) -> None:
         call = told.call
-        states, rules = self._held.select(told.policy, call.agent_id, call.policy_context)
-        if any(state.refusal is not None for state in states):
+        selected = self._held.select(told.policy, call.agent_id, call.policy_context)
+        rules = selected.rules
+        if selected.refusal is not None:
             return  # denied before any policy is asked, whatever is in shadow
         alone = judge(rules, call, facts, told.at)
         actual = Outcome.REQUIRE_APPROVAL if told.asked else entry.outcome  # what policies came to, before a person did

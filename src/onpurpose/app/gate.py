@@ -14,7 +14,7 @@ import orjson
 from msgspec import Struct
 
 from onpurpose.app.masking import Masking
-from onpurpose.app.policies import Policies, State
+from onpurpose.app.policies import Policies, State, written
 from onpurpose.app.workspace import InForce
 from onpurpose.core.access import ApiKey
 from onpurpose.core.call import Call, Identity
@@ -176,9 +176,10 @@ class Gate:
         except Exception:
             decision = self._failed("a call could not be judged")
         if approval_id is None or decision.outcome is not Outcome.REQUIRE_APPROVAL:
-            return self._record(call, facts, decision, states)
+            return self._record(call, facts, decision, written(states), self._clock.now())
         decision_id, decision, told = self._use(approval_id, LOCAL, call, decision)
-        return self._record(call, facts, decision, states, {"approval": told}, decision_id)
+        also = {"approval": told}
+        return self._record(call, facts, decision, written(states), self._clock.now(), also, decision_id)
 
     def begin_in(  # noqa: PLR0913  what is said of a call, and of who asks
         self,
@@ -197,22 +198,23 @@ class Gate:
         """
         facts: Facts | None = None
         verdict: Verdict | None = None
-        states: tuple[State, ...] = ()
+        policies = written(())
         noted: dict[str, object] | None = None
         at = self._clock.now()
         try:
-            states, rules = held.select(policy, call.agent_id, call.policy_context)
+            selected = held.select(policy, call.agent_id, call.policy_context)
+            policies = selected.written
             facts = read_facts(call)
-            decision = held.refusal or next((state.refusal for state in states if state.refusal is not None), None)
+            decision = selected.refusal
             if decision is None:
                 call, noted = held.touching.tell(call)
-                verdict = judge(rules, call, facts, at)
+                verdict = judge(selected.rules, call, facts, at)
                 decision = verdict.decision
         except Malformed as malformed:
             decision = denial(Code.MALFORMED_CALL, str(malformed))
         except Exception:
             verdict, decision = None, self._failed("a call could not be judged")
-        intent = self._intent_of(call, facts)
+        intent = None if self._classifier is None else self._intent_of(self._classifier, call, facts)
         also = verdict_fields(
             verdict or Verdict(decision=decision),
             intent,
@@ -226,7 +228,8 @@ class Gate:
         decision_id: str | None = None
         if approval_id is not None and decision.outcome is Outcome.REQUIRE_APPROVAL:
             decision_id, decision, also["approval"] = self._use(approval_id, held.workspace, call, decision)
-        pending = self._record(call, facts, decision, states, also, decision_id)
+            at = self._clock.now()
+        pending = self._record(call, facts, decision, policies, at, also, decision_id)
         pending.workspace = held.workspace
         if pending.decision is decision:
             pending.verdict, pending.intent = verdict, intent
@@ -252,11 +255,12 @@ class Gate:
             return decision_id, refused, {"id": visible(approval_id[:100]), "code": Code.APPROVAL_UNAVAILABLE}
         return decision_id, *self._asking.use(approval_id, workspace, call, decision, decision_id)
 
-    def _intent_of(self, call: Call, facts: Facts | None) -> Intent | None:
-        if self._classifier is None or facts is None:
+    @staticmethod
+    def _intent_of(classifier: Classifier, call: Call, facts: Facts | None) -> Intent | None:
+        if facts is None:
             return None
         try:
-            return self._classifier.classify(call)
+            return classifier.classify(call)
         except Exception:  # its view decides nothing, and a call does not wait for it
             log.exception("the classifier failed; the call is recorded without its view")
             return None
@@ -266,16 +270,15 @@ class Gate:
         call: Call,
         facts: Facts | None,
         decision: Decision,
-        states: tuple[State, ...],
+        policies: orjson.Fragment,
+        at: int,
         also: Mapping[str, object] | None = None,
         decision_id: str | None = None,
     ) -> Pending:
-        at = self._clock.now()
         if decision_id is None:
             decision_id = self._new_id(at)
         if self._ledger is None:
             return Pending(self, call, decision, decision_id, None, None)
-        policies = states[0].alone if len(states) == 1 else _written(states)
         seal: str | None = None
         try:
             if facts is None:
@@ -338,10 +341,6 @@ def _decide_all(states: tuple[State, ...], call: Call, facts: Facts) -> Decision
         if state.refusal is not None:
             return state.refusal
     return decide_on(tuple(policy for state in states for policy in state.policies), call, facts)
-
-
-def _written(states: tuple[State, ...]) -> orjson.Fragment:
-    return orjson.Fragment(b"[" + b",".join([state.written for state in states]) + b"]")
 
 
 def _failed(error: Exception) -> Promise[Receipt]:

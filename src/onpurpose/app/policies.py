@@ -65,6 +65,13 @@ class State:
         self.alone = orjson.Fragment(b"[" + self.written + b"]")
 
 
+def written(states: tuple[State, ...]) -> orjson.Fragment:
+    """The JSON of all of them, as records have it."""
+    if len(states) == 1:
+        return states[0].alone
+    return orjson.Fragment(b"[" + b",".join([state.written for state in states]) + b"]")
+
+
 class Watch:
     """Tells when a text changed and then rested for one look at it.
 

@@ -12,8 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeAlias, TypeVar
 
+import orjson
+from msgspec import Struct
+
 from onpurpose.app.elements import MakeReader, Touching
-from onpurpose.app.policies import NOTHING, Choice, Chosen, Fixed, State, states_for
+from onpurpose.app.policies import NOTHING, Choice, Chosen, Fixed, State, states_for, written
 from onpurpose.core.compile import CompiledPolicy
 from onpurpose.core.decision import Code, Decision, PolicyRef, denial
 from onpurpose.core.purpose import Purpose, PurposePolicy, Settings
@@ -34,12 +37,23 @@ STALE_SECONDS = 5.0
 POLL_SECONDS = 0.5
 """How long at most a change in another process stays unseen where the store cannot tell of it."""
 
-_MOST_RULES = 1024
+_MOST_SELECTIONS = 1024
 """Selections of capability policies that are remembered."""
 
 T = TypeVar("T")
 Candidate: TypeAlias = tuple[PolicyRef, CompiledPolicy | None, CompiledPolicy]
-Selected: TypeAlias = tuple[tuple[State, ...], Rules]
+
+
+class Selection(Struct, frozen=True, eq=False, gc=False):
+    """The capability policies that count for a call, and the rules that they make with the purposes.
+
+    With a `refusal` nothing of it can be judged: the call is denied by it. `written` is how records have the policies.
+    """
+
+    states: tuple[State, ...]
+    rules: Rules
+    refusal: Decision | None
+    written: orjson.Fragment
 
 
 class Compiled:
@@ -74,7 +88,8 @@ class InForce:
         self._choices: tuple[Choice, ...] | None = None
         self._candidates: tuple[Candidate, ...] = ()
         self._base = Rules(policies=None)
-        self._rules: dict[tuple[int, ...], Rules] = {}
+        self._all: Selection | None = None
+        self._selections: dict[tuple[int, ...], Selection] = {}
         try:
             self._take(contents, compiled, readers)
         except PolicyError as error:  # it could be read when it was saved: another version of the product saved it
@@ -86,7 +101,7 @@ class InForce:
             self._by_name[revision.name] = compiled.get(revision, _policy_state)
         index = next(_live(contents, Kind.INDEX), None)
         if index is not None:
-            self._choices = tuple(self._chosen(index))
+            self._choices = tuple(self._choices_of(index))
         settings = next(_live(contents, Kind.SETTINGS), None)
         if settings is not None:
             self.settings, self.touching = compiled.get(settings, lambda one: _settings(one, readers))
@@ -99,7 +114,7 @@ class InForce:
             unmatched=self.settings.unmatched,
         )
 
-    def _chosen(self, index: Revision) -> Iterator[Choice]:
+    def _choices_of(self, index: Revision) -> Iterator[Choice]:
         for entry in parse_index(index.text, "index").entries:
             name = entry.file.removesuffix(".yaml").removesuffix(".yml")
             state = self._by_name.get(name) or State(name, None, "the index names it, and it is not live")
@@ -116,26 +131,31 @@ class InForce:
             replaced = live.policies[0] if live is not None and live.policies else None
             yield _ref(revision), replaced, state.policies[0]
 
-    def select(self, name: str | None, agent_id: str, context: object) -> Selected:
-        """The capability policies that count for a call, and the rules that they make with the purposes.
-
-        `name` is the policy that the call itself names. A state with a refusal denies the call.
-        """
-        states = self._states(name, agent_id, context)
-        key = tuple(map(id, states))
-        rules = self._rules.get(key)
-        if rules is None:
-            rules = self._rules_of(states)
-            if len(self._rules) < _MOST_RULES:
-                self._rules[key] = rules
-        return states, rules
-
-    def _states(self, name: str | None, agent_id: str, context: object) -> tuple[State, ...]:
+    def select(self, name: str | None, agent_id: str, context: object) -> Selection:
+        """What counts for a call. `name` is the policy that the call itself names."""
         if name is not None:
-            return (self._by_name.get(name) or State(_shown(name), None, "there is no live policy of that name"),)
+            state = self._by_name.get(name)
+            if state is None:
+                return self._selection_of((State(_shown(name), None, "there is no live policy of that name"),))
+            return self._chosen((state,))
         if self._choices is not None:
-            return states_for(self._choices, agent_id, context) or (NOTHING,)
-        return tuple(self._by_name.values())
+            return self._chosen(states_for(self._choices, agent_id, context) or (NOTHING,))
+        if self._all is None:
+            self._all = self._selection_of(tuple(self._by_name.values()))
+        return self._all
+
+    def _chosen(self, states: tuple[State, ...]) -> Selection:
+        key = tuple(map(id, states))
+        selection = self._selections.get(key)
+        if selection is None:
+            selection = self._selection_of(states)
+            if len(self._selections) < _MOST_SELECTIONS:
+                self._selections[key] = selection
+        return selection
+
+    def _selection_of(self, states: tuple[State, ...]) -> Selection:
+        refusals = (state.refusal for state in states if state.refusal is not None)
+        return Selection(states, self._rules_of(states), self.refusal or next(refusals, None), written(states))
 
     def _rules_of(self, states: tuple[State, ...]) -> Rules:
         policies = tuple(policy for state in states for policy in state.policies)

@@ -78,7 +78,10 @@ def judge(rules: Rules, call: Call, facts: Facts, at: int) -> Verdict:
     """
     if not _is_well_formed(call.capability, rules.policies):
         return Verdict(decision=denial(Code.MALFORMED_CALL, _NO_CAPABILITY))
-    each = _judge_each(rules.policies, call, facts)
+    policies = rules.policies
+    if call.purpose_id is None and policies and len(policies) == 1 and not (rules.candidates or rules.purpose_required):
+        return Verdict(decision=_judge(policies[0], call, facts))  # nothing else has a say, as of most calls
+    each = _judge_each(policies, call, facts)
     asked = _ask(rules, call, at)
     opinion = _opinion(rules, call, asked, asked.declared.live if asked else 0)
     decision = _together(each, opinion, asked, rules)
@@ -355,7 +358,12 @@ def _has_readable_labels(call: Call) -> bool:
 def _is_person(identity: object) -> bool:
     if not isinstance(identity, Identity) or not isinstance(identity.groups, tuple | list):
         return False
-    return all(map(_is_name, (identity.user_id, *identity.groups)))
+    names = (identity.user_id, *identity.groups)
+    try:
+        together = "".join(names)
+    except TypeError:  # one of them is no text
+        return False
+    return (together.isascii() and len(together) <= MAX_NAME) or all(map(_is_name, names))
 
 
 def _is_name(text: object) -> bool:

@@ -50,8 +50,7 @@ def record_decision(  # noqa: PLR0913, PLR0917  these are the record's fields
     }
     _add_given(fields, call)
     if also is not None:
-        for name, value in also.items():
-            fields.setdefault(name, value)
+        fields |= also if fields.keys().isdisjoint(also) else {name: also[name] for name in also if name not in fields}
     return Record("decision", orjson.dumps(fields))
 
 
