@@ -169,7 +169,8 @@ def main() -> None:
         os.nice(NICENESS)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     given, told = FileIO(0, closefd=False), FileIO(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever else prints, it is no word of ours
+    with suppress(OSError):  # the service was started without an output for errors
+        os.dup2(2, 1)  # whatever else prints, it is no word of ours
     try:
         source = msgspec.json.decode(given.readline(LONGEST_LINE), type=Source)
     except msgspec.MsgspecError:

@@ -308,6 +308,27 @@ def test_it_ends_without_a_word_where_nobody_listens(source: Source) -> None:
         assert process.wait(PATIENCE) == 0
 
 
+def test_it_ends_by_itself_where_a_step_does_not_once_it_is_left_alone() -> None:
+    code = (
+        "import time\nfrom onpurpose import follower\nfollower.END_SECONDS = 0.1\n"
+        "follower._follow = lambda *_: time.sleep(1000)\nfollower.main()"
+    )
+    said = b'{"database":"t.db"}\n'  # and nothing more: whoever started it is gone
+    done = subprocess.run([sys.executable, "-c", code], input=said, check=False, capture_output=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
+
+
+def test_it_loads_nothing_from_the_folder_that_the_service_is_started_in(
+    source: Source, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "msgspec.py").write_text("raise SystemExit('this is none of ours')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    record(source.database, b'{"kind":"decision","id":"d","outcome":"allow"}')
+    with closing(source.feed()) as feed, closing(FeedProcess(source)):
+        eventually(lambda: feed.newest()[1] == 1)
+
+
 def test_what_it_tells_is_always_read(source: Source) -> None:
     read, write = os.pipe()
     with os.fdopen(read, "rb") as told, FileIO(write, "w") as file:
