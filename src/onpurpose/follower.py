@@ -130,15 +130,14 @@ def keep_up(
             began = time.monotonic()
             projector.step()
             took = time.monotonic() - began  # as long again for the calls, which come first
-            pause = took if projector.behind > 0 else max(took, rest)
+            pause = took if projector.behind else max(took, rest)
         except ConflictError:  # another process is at it
             pass
         except OnPurposeError as error:
             trouble = str(error)
         except Exception:
             log.exception("the feed could not follow the log")
-        # Below 0 where it took what had come since it looked how far the log reaches.
-        tell(max(0, projector.behind), trouble)
+        tell(projector.behind, trouble)
         stopped.wait(pause)
 
 

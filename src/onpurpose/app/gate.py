@@ -40,6 +40,8 @@ PATIENCE_SECONDS = 10.0
 LOCAL = "local"
 """The workspace of a gate that has none."""
 
+_NONE = written(())
+
 
 class Asking(Protocol):
     """Asks people where a decision says so, and uses what they granted. Neither method raises."""
@@ -198,7 +200,7 @@ class Gate:
         """
         facts: Facts | None = None
         verdict: Verdict | None = None
-        policies = written(())
+        policies = _NONE
         noted: dict[str, object] | None = None
         at = self._clock.now()
         try:

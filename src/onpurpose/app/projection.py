@@ -258,7 +258,8 @@ class Projector:
         else:
             self._left = position
         taken = self._left.chains
-        self._behind = sum(seq - taken.get(chain, 0) for chain, seq in behind.items())
+        # Of a chain more may have been taken than it had when it was looked how far the log reaches.
+        self._behind = sum(max(0, seq - taken.get(chain, 0)) for chain, seq in behind.items())
         self._done = None if self._behind else newest
         if self._counts_on:
             self._counts_on = self._feed.count_on(COUNTED) > 0

@@ -35,9 +35,13 @@ class Limits:
         Whoever may ask at all may ask for `count` at once, and then waits until they are paid for.
         """
         now = self._now()
-        interval = self._interval if per_minute is None else 60.0 / max(per_minute, 1)
-        full = max(self._full.get(key, now), now)
-        ahead = full - now - max(BURST_SECONDS - interval, 0.0)
+        interval = self._interval if per_minute is None else 60.0 / (per_minute or 1)
+        full = self._full.get(key, now)
+        if full < now:  # noqa: PLR1730  `max` is a call, and this is asked of every one
+            full = now
+        ahead = full - now
+        if interval < BURST_SECONDS:
+            ahead -= BURST_SECONDS - interval
         if ahead > _EXACT or per_minute == 0:
             return max(1, ceil(ahead))
         self._full[key] = full + count * interval

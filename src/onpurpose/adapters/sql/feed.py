@@ -31,8 +31,11 @@ from onpurpose.core.outcome import Outcome
 from onpurpose.core.record import LedgerError, Stored
 from onpurpose.core.revision import ConflictError, StoreError
 
-STRIDE = 500
-"""How many rows a statement adds to SQLite: each step of one gives the interpreter away, and waits for it again."""
+STRIDES = (500, 50)
+"""How many rows a statement adds to SQLite: each that is run gives the interpreter away, and waits for it again.
+
+A few sizes alone: what was prepared for one is kept, and takes a kilobyte a row.
+"""
 
 
 class SqlFeed:
@@ -208,11 +211,14 @@ def _insert(connection: Connection, table: Table, rows: Sequence[tuple[object, .
 
 
 def _insert_many(connection: Connection, table: Table, rows: Sequence[tuple[object, ...]]) -> None:
-    one = f"({', '.join('?' * len(table.columns))})"
-    for start in range(0, len(rows), STRIDE):
-        part = rows[start : start + STRIDE]
-        statement = f"INSERT INTO {table.name} VALUES {', '.join([one] * len(part))}"  # noqa: S608  our own words
-        connection.exec_driver_sql(statement, tuple(chain.from_iterable(part)))
+    insert, one, at = f"INSERT INTO {table.name} VALUES ", f"({', '.join('?' * len(table.columns))})", 0
+    for stride in STRIDES:
+        while len(rows) - at >= stride:
+            part = tuple(chain.from_iterable(rows[at : at + stride]))
+            connection.exec_driver_sql(insert + ", ".join([one] * stride), part)
+            at += stride
+    if at < len(rows):
+        connection.exec_driver_sql(insert + one, list(rows[at:]))
 
 
 def _decision_row(entry: Entry) -> tuple[object, ...]:
