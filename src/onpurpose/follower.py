@@ -99,12 +99,12 @@ class Source(Struct, frozen=True):
     def feed(self, store: Store | None = None) -> SqlFeed:
         """The feed: beside the tables of PostgreSQL (the store's, if there is one), in a file of its own with SQLite.
 
-        Raises `StoreError`.
+        Without a store it is one that a service has open. Raises `StoreError`.
         """
         from onpurpose.adapters.sql.feed import SqlFeed, open_feed  # noqa: PLC0415  as above
 
         if not self.is_postgres:
-            return open_feed(f"{self.path}.feed")
+            return open_feed(f"{self.path}.feed", shared=store is None)
         from onpurpose.adapters.sql.engine import open_store  # noqa: PLC0415  as above
 
         return SqlFeed((store or open_store(self.database)).engine)

@@ -525,6 +525,25 @@ def test_a_file_that_a_power_cut_may_have_torn_is_made_anew(database: str) -> No
 
 
 @SQLITE_ALONE
+def test_a_file_that_another_process_has_open_is_never_made_anew(database: str) -> None:
+    with closing(opened(database)) as feed:
+        add(feed, [entry(1)])
+    whole = Path(database).read_bytes()
+    damaged = whole[:100] + b"\xff" * 4096 + whole[4196:]
+    Path(database).write_bytes(damaged)
+    with pytest.raises(StoreError, match="the feed cannot be written"):
+        open_feed(database, shared=True)
+    assert Path(database).read_bytes() == damaged
+    Path(database).write_bytes(whole)
+    _set(database, "boot", "another run of the system")
+    with pytest.raises(StoreError, match="the system went down while the file was written"):
+        open_feed(database, shared=True)
+    _set(database, "boot", "")
+    with closing(open_feed(database, shared=True)) as feed:
+        assert feed.position().decisions == 1
+
+
+@SQLITE_ALONE
 def test_who_writes_on_after_another_closed_it_says_so(database: str) -> None:
     with closing(opened(database)) as feed:
         add(feed, [entry(1)])

@@ -110,6 +110,19 @@ def test_a_feed_that_cannot_follow_is_told_in_the_same_words(source: Source, tol
             assert f"the log `{source.database}` cannot be read" in told.wait_for("the feed cannot follow the log: ")
 
 
+def test_a_feed_that_is_damaged_while_it_is_open_is_told_and_left_to_who_has_it_open(
+    source: Source, told: Told
+) -> None:
+    with closing(source.feed()):
+        pass
+    path = Path(f"{source.database}.feed")
+    path.write_bytes(b"no database at all" * 1000)
+    with closing(FeedProcess(source)):
+        told.wait_for("the feed cannot follow the log: the feed cannot be written: ")
+        told.wait_for("ended with status 1; another one is started")
+    assert path.read_bytes() == b"no database at all" * 1000
+
+
 @pytest.mark.parametrize("apart", [False, True])
 def test_it_is_closed_as_often_as_one_likes_and_adds_nothing_after(source: Source, apart: bool) -> None:
     with closing(source.feed()) as feed:

@@ -159,14 +159,15 @@ class SqlFeed:
         return [Event(**row._mapping) for row in rows[:limit]]
 
 
-def open_feed(path: str | Path) -> SqlFeed:
-    """The feed in an SQLite file of its own, made where it is missing, damaged or of another form.
+def open_feed(path: str | Path, *, shared: bool = False) -> SqlFeed:
+    """The feed in an SQLite file of its own, made where it is missing, and anew where it is damaged or of another form.
 
-    Readable by its user alone. Raises `StoreError` where the file cannot be opened.
+    Readable by its user alone. One that is `shared` is open in another process, and not made anew where it is damaged.
+    Raises `StoreError` where the file cannot be opened.
     """
     try:
-        return SqlFeed(feed_tables.open_file(Path(path).absolute()))
-    except (SQLAlchemyError, OSError) as error:
+        return SqlFeed(feed_tables.open_file(Path(path).absolute(), shared=shared))
+    except (SQLAlchemyError, feed_tables.TornError, OSError) as error:
         raise _unwritten(error) from error
 
 
@@ -268,7 +269,7 @@ def _entry(row: Row[Any]) -> Entry:
     return Entry(**found)
 
 
-def _unwritten(error: SQLAlchemyError | OSError) -> StoreError:
+def _unwritten(error: Exception) -> StoreError:
     return StoreError(f"the feed cannot be written: {getattr(error, 'orig', None) or error}")
 
 

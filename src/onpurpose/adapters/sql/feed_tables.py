@@ -253,12 +253,16 @@ def begin_epoch(connection: Connection) -> None:
 # -- the file in SQLite
 
 
-def open_file(path: Path) -> Engine:
-    """The feed's file, with its tables; one that is damaged, or that a power cut may have left torn, is made anew."""
+def open_file(path: Path, *, shared: bool = False) -> Engine:
+    """The feed's file, with its tables; one that is damaged, or that a power cut may have left torn, is made anew.
+
+    One that is `shared` is not, but raises `DatabaseError` or `TornError`: another process has it open, and would go on
+    with the old one.
+    """
     try:
         return _open(path)
-    except (DatabaseError, _TornError) as error:
-        if isinstance(error, DatabaseError) and not _is_damage(error):
+    except (DatabaseError, TornError) as error:
+        if shared or (isinstance(error, DatabaseError) and not _is_damage(error)):
             raise
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -279,7 +283,7 @@ def close_file(engine: Engine) -> None:
     engine.dispose()
 
 
-class _TornError(Exception):
+class TornError(Exception):
     """The system went down while the file was written."""
 
 
@@ -300,7 +304,7 @@ def _open(path: Path) -> Engine:
         with engine.connect() as connection:
             written = connection.execute(select(state.c.boot)).scalar_one()
         if written not in {"", boot()}:
-            raise _TornError
+            raise TornError("the system went down while the file was written")
     except BaseException:
         engine.dispose()
         raise
