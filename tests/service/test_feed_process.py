@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -20,6 +21,14 @@ SECRET = "a secret of at least thirty-two characters"
 PATIENCE = 30.0
 
 pytestmark = pytest.mark.skipif(not (PROC / "self/task").is_dir(), reason="it is looked up which processes there are")
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard: what is started in the background of a shell is deaf to it, and what that starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def children(pid: int) -> set[int]:

@@ -129,9 +129,9 @@ class _Agents:
             if stopped.is_set():
                 return
             now = ticket.wait(0)
-            if now.granted:
+            if now.granted:  # it is held until it is seen to be used: of a service in haste the answer may not come
                 self._client.resume(approval_id, call)
-            if not now.pending:
+            elif not now.pending:
                 del self._held[approval_id]
 
 
