@@ -47,9 +47,9 @@ docs: $(READY)
 # Not traced are the tests that run the product in other processes, which coverage does not see, and the laws of the
 # decision, which reach nothing that the tables do not: to trace a law takes as long again as to try it.
 TRACED := $(BIN)/python -m coverage run -m pytest
-PAGES := tests/browser tests/dashboard tests/demo
+PAGES := tests/browser tests/demo tests/mail tests/slack tests/transcripts tests/webhook
 UNTRACED := tests/service tests/core/test_purposes_laws.py tests/core/test_theorem.py
-BESIDE := tests/server tests/agents tests/cli tests/docs tests/ledger tests/mail tests/slack tests/transcripts tests/webhook
+BESIDE := tests/server tests/agents tests/cli tests/docs tests/ledger
 
 coverage: $(READY)
 	@rm -f .coverage .coverage.*
