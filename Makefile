@@ -47,7 +47,7 @@ docs: $(READY)
 # Not traced are the tests that run the product in other processes, which coverage does not see, and the laws of the
 # decision, which reach nothing that the tables do not: to trace a law takes as long again as to try it.
 TRACED := $(BIN)/python -m coverage run -m pytest
-PAGES := tests/browser tests/demo tests/mail tests/slack tests/transcripts tests/webhook
+PAGES := tests/browser tests/demo tests/adapters tests/mail tests/slack tests/transcripts tests/webhook
 UNTRACED := tests/service tests/core/test_purposes_laws.py tests/core/test_theorem.py
 BESIDE := tests/server tests/agents tests/cli tests/docs tests/ledger
 

@@ -68,10 +68,14 @@ def full_wal(own_postgres: PostgresServer) -> Iterator[Path]:
         own_postgres.stop()
 
 
-def need_room(url: str) -> None:
-    """Have the server begin one file after another of its write-ahead log."""
+def need_room(url: str, seconds: float = 60) -> None:
+    """Have the server begin one file after another of its write-ahead log, as long as others write to it.
+
+    For as long as it can: it begins none where nothing was written, and uses old ones again.
+    """
+    until = time.monotonic() + seconds
     with psycopg.connect(url, autocommit=True) as connection:
-        for _ in range(100):
+        while time.monotonic() < until:
             connection.execute("SELECT pg_switch_wal()")
 
 
