@@ -64,6 +64,14 @@ def test_each_key_has_its_own_bucket_and_its_own_rate() -> None:
     assert bucket.take("never", 0) > 0
 
 
+@pytest.mark.parametrize("per_minute", [-1, -60_000])
+def test_a_rate_that_is_none_gives_nothing_away(per_minute: int) -> None:
+    """None can be set; one that stands in a damaged store must not let everybody in."""
+    clock = Seconds()
+    bucket = Limits(now=clock)
+    assert [bool(bucket.take("k", per_minute)) for _ in range(4)] == [False, True, True, True]
+
+
 def test_a_batch_is_paid_for_afterwards() -> None:
     clock = Seconds()
     bucket = Limits(60, now=clock)

@@ -35,7 +35,7 @@ class Limits:
         Whoever may ask at all may ask for `count` at once, and then waits until they are paid for.
         """
         now = self._now()
-        interval = self._interval if per_minute is None else 60.0 / (per_minute or 1)
+        interval = self._interval if per_minute is None else 60.0 / max(per_minute, 1)
         full = self._full.get(key, now)
         if full < now:  # noqa: PLR1730  `max` is a call, and this is asked of every one
             full = now
